@@ -1,0 +1,1 @@
+"""The engine: requests, scheduler, batches, the loop."""

@@ -1,0 +1,83 @@
+"""Puts an engine together from weights and options."""
+
+import torch
+
+from inference_backend.engine.engine import Engine
+from inference_backend.engine.options import DTYPES, EngineOptions, settle
+from inference_backend.engine.runner import Runner
+from inference_backend.engine.scheduler import Scheduler
+from inference_backend.engine.service import EngineService
+from inference_backend.kv.attention import AttentionBackend, TorchAttention
+from inference_backend.kv.lease import PageCache
+from inference_backend.kv.store import KvStore
+from inference_backend.model.packed import pack
+from inference_backend.model.shape import LlamaShape
+from inference_backend.model.transformer import Transformer, build_transformer
+from inference_backend.model.weights import LoadedWeights
+from inference_backend.speculative.head_file import LoadedHead, find_head, load_head
+from inference_backend.speculative.proposer import Proposer
+
+
+def build_service(weights: LoadedWeights, options: EngineOptions) -> EngineService:
+    """The whole engine with its thread, not started yet.
+
+    Raises:
+        ModelUnavailable: the options do not fit the model or the machine.
+    """
+    return EngineService(build_engine(weights, options), options.max_waiting)
+
+
+def build_engine(weights: LoadedWeights, options: EngineOptions) -> Engine:
+    """The engine without a thread. See ``build_service``."""
+    options = settle(options, weights.config)
+    device, dtype = torch.device(options.device), DTYPES[options.dtype]
+    model = build_transformer(weights.config, weights.tensors, device, dtype)
+    head = _load_head(weights.config, options, device, dtype)
+    return assemble(model, head, options)
+
+
+def assemble(model: Transformer, head: LoadedHead | None, options: EngineOptions) -> Engine:
+    """The engine around given models, which become for inference only; ``options`` must be settled."""
+    assert options.kv_tokens is not None
+    num_pages = max(2, options.kv_tokens // options.page_size)
+    weight, shape = model.norm, model.shape
+    store = KvStore(shape, num_pages, options.page_size, weight.device, weight.dtype)
+    attention = _attention(store)
+    proposer = None
+    if head is not None and options.num_drafts > 0:
+        pack(head.head)
+        proposer = Proposer(
+            model,
+            head,
+            store,
+            attention,
+            options.num_drafts,
+            options.max_running,
+            options.draft_vocabulary,
+        )
+    pack(model)
+    runner = Runner(model, store, attention, proposer)
+    # A step verifies D drafts beyond the last token; if all are kept, the next D are drafted behind them.
+    lookahead = 2 * runner.num_drafts
+    scheduler = Scheduler(
+        PageCache(num_pages, options.page_size),
+        options.max_running,
+        options.chunk_tokens,
+        lookahead=lookahead,
+    )
+    limit = shape.max_context - lookahead - 1
+    return Engine(scheduler, runner, limit, frozenset(shape.eos_token_ids))
+
+
+def _attention(store: KvStore) -> AttentionBackend:
+    return TorchAttention(store)
+
+
+def _load_head(
+    shape: LlamaShape, options: EngineOptions, device: torch.device, dtype: torch.dtype
+) -> LoadedHead | None:
+    """The draft head, unless speculation is off or there is none for this model."""
+    if options.num_drafts == 0:
+        return None
+    path = find_head(shape, options.draft_head)
+    return None if path is None else load_head(path, shape, device, dtype)

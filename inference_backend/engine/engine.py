@@ -1,0 +1,150 @@
+"""The engine: one step of all running generations at a time. Single-threaded; ``service`` gives it a thread."""
+
+from inference_backend.engine.faults import FaultInjector, FaultPlan, FaultRecord
+from inference_backend.engine.request import FinishReason, GenerationRequest, StepOutput
+from inference_backend.engine.runner import Emitted, Runner
+from inference_backend.engine.scheduler import Scheduler, StepPlan
+from inference_backend.engine.sequence import Sequence, accept_tokens, make_sequence
+from inference_backend.engine.snapshot import EngineSnapshot
+from inference_backend.engine.totals import Totals
+from inference_backend.errors import InvalidRequest
+
+
+class Engine:
+    """Scheduler, runner and faults around a set of generations."""
+
+    def __init__(
+        self, scheduler: Scheduler, runner: Runner, max_context: int, eos_token_ids: frozenset[int]
+    ) -> None:
+        self.scheduler, self.runner = scheduler, runner
+        self.injector = FaultInjector(runner.store, scheduler.cache)
+        self.totals = Totals()
+        self.max_context = min(max_context, scheduler.max_tokens)
+        self._eos_token_ids = eos_token_ids
+        self._sequences: dict[str, Sequence] = {}
+
+    @property
+    def has_work(self) -> bool:
+        return bool(self._sequences)
+
+    @property
+    def num_waiting(self) -> int:
+        return len(self.scheduler.waiting)
+
+    def check(self, request: GenerationRequest) -> None:
+        """Raises ``InvalidRequest`` if this engine could never finish the request."""
+        prompt, new = len(request.prompt_ids), request.sampling.max_new_tokens
+        if prompt == 0:
+            raise InvalidRequest("the prompt is empty")
+        if prompt + new > self.max_context:
+            raise InvalidRequest(
+                f"the prompt has {prompt} tokens and max_new_tokens is {new}: together more than the "
+                f"{self.max_context} tokens that fit"
+            )
+        if not all(0 <= token < self.runner.model.shape.vocab_size for token in request.prompt_ids):
+            raise InvalidRequest("the prompt contains a token id outside the vocabulary")
+        if request.request_id in self._sequences:
+            raise InvalidRequest(f"a request with id {request.request_id} is running already")
+
+    def add(self, request: GenerationRequest) -> None:
+        """Queues a checked request.
+
+        Raises:
+            InvalidRequest: see ``check``.
+        """
+        self.check(request)
+        sequence = make_sequence(request)
+        self._sequences[request.request_id] = sequence
+        self.scheduler.add(sequence)
+
+    def abort(self, request_id: str) -> StepOutput | None:
+        """Ends a generation now; its pages are free at once. ``None`` if there is none of that id."""
+        sequence = self._sequences.get(request_id)
+        if sequence is None:
+            return None
+        sequence.finish_reason = FinishReason.ABORT
+        sequence.new_tokens.clear()
+        self.totals.aborted += 1
+        return self._report(sequence)
+
+    def running_ids(self) -> list[str]:
+        return list(self._sequences)
+
+    def step(self) -> list[StepOutput]:
+        """Advances every planned generation by one step."""
+        self.injector.before_step(self.scheduler.running)
+        plan = self.scheduler.plan()
+        emitted = self.runner.run(plan)
+        self._advance(plan)
+        return [self._take(each) for each in emitted]
+
+    def _advance(self, plan: StepPlan) -> None:
+        for chunk in plan.chunks:
+            chunk.sequence.num_computed = chunk.end
+            self.scheduler.publish(chunk.sequence)
+
+    def _take(self, emitted: Emitted) -> StepOutput:
+        """Appends what came out; the last token is not computed yet, all before it are."""
+        sequence = emitted.sequence
+        sequence.new_tokens.clear()
+        accept_tokens(sequence, emitted.tokens, self._eos_token_ids)
+        if emitted.accepted is not None:
+            kept = min(emitted.accepted, len(sequence.new_tokens))
+            sequence.verify_steps += 1
+            sequence.proposed_drafts += self.runner.num_drafts
+            sequence.correct_drafts += kept
+            self.totals.count_step(self.runner.num_drafts, kept)
+        self.totals.generated += len(sequence.new_tokens)
+        sequence.num_computed = len(sequence.tokens) - 1
+        sequence.prefill_target = min(sequence.prefill_target, sequence.num_computed)
+        self.scheduler.publish(sequence)
+        return self._report(sequence)
+
+    def _report(self, sequence: Sequence) -> StepOutput:
+        self.injector.after_step(sequence)
+        if sequence.finish_reason is not None:
+            self.scheduler.remove(sequence)
+            del self._sequences[sequence.request_id]
+            self.totals.count_finished(sequence)
+        return StepOutput(
+            request_id=sequence.request_id,
+            token_ids=tuple(sequence.new_tokens),
+            completion_tokens=sequence.completion_tokens,
+            prompt_tokens=sequence.prompt_tokens,
+            cached_tokens=sequence.cached_tokens,
+            counters=sequence.counters(),
+            finish_reason=sequence.finish_reason,
+            matched_token_id=sequence.matched_token_id,
+            abort_message="Aborted" if sequence.finish_reason is FinishReason.ABORT else None,
+        )
+
+    def set_faults(self, plan: FaultPlan | None) -> None:
+        self.injector.set_plan(plan)
+
+    def faults(self) -> FaultPlan | None:
+        return self.injector.plan
+
+    def fault_records(self) -> list[FaultRecord]:
+        return self.injector.records()
+
+    def snapshot(self, *, is_alive: bool) -> EngineSnapshot:
+        pool, totals = self.scheduler.cache.pool, self.totals
+        return EngineSnapshot(
+            running=len(self.scheduler.running),
+            waiting=self.num_waiting,
+            pages_total=pool.num_pages,
+            pages_free=pool.num_free,
+            pages_cached=pool.num_cached,
+            finished_total=totals.finished,
+            aborted_total=totals.aborted,
+            preemptions_total=self.scheduler.preemptions,
+            prompt_tokens_total=totals.prompt,
+            cached_tokens_total=totals.cached,
+            generation_tokens_total=totals.generated,
+            verify_steps_total=totals.verify_steps,
+            proposed_drafts_total=totals.proposed,
+            correct_drafts_total=totals.correct,
+            num_drafts=self.runner.num_drafts,
+            max_context=self.max_context,
+            is_alive=is_alive,
+        )

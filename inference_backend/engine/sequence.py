@@ -1,0 +1,82 @@
+"""One generation inside the engine: its tokens, how far they are computed, its pages, its numbers."""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from inference_backend.engine.request import FinishReason, GenerationRequest, SpecCounters
+from inference_backend.kv.lease import Lease
+
+
+@dataclass(slots=True, eq=False)
+class Sequence:
+    """Mutable state of a generation.
+
+    Attributes:
+        tokens: prompt and answer. The last one has been sampled and is not in the cache yet, except while the
+            prompt (or, after a preemption, everything so far) is being computed.
+        num_computed: tokens whose keys and values are in the cache.
+        prefill_target: compute up to here, then sample.
+        slot: row of the engine's per-sequence tensors; ``None`` while waiting.
+        new_tokens: tokens of the current step.
+    """
+
+    request: GenerationRequest
+    random: np.random.Generator
+    tokens: list[int]
+    num_computed: int = 0
+    prefill_target: int = 0
+    cached_tokens: int = 0
+    lease: Lease | None = None
+    slot: int | None = None
+    verify_steps: int = 0
+    proposed_drafts: int = 0
+    correct_drafts: int = 0
+    finish_reason: FinishReason | None = None
+    matched_token_id: int | None = None
+    new_tokens: list[int] = field(default_factory=list)
+
+    @property
+    def request_id(self) -> str:
+        return self.request.request_id
+
+    @property
+    def prompt_tokens(self) -> int:
+        return len(self.request.prompt_ids)
+
+    @property
+    def completion_tokens(self) -> int:
+        return len(self.tokens) - self.prompt_tokens
+
+    @property
+    def is_prefilling(self) -> bool:
+        return self.num_computed < self.prefill_target
+
+    def counters(self) -> SpecCounters:
+        return SpecCounters(self.verify_steps, self.proposed_drafts, self.correct_drafts)
+
+
+def make_sequence(request: GenerationRequest) -> Sequence:
+    """A fresh generation. Without a seed its random numbers are drawn from the system."""
+    return Sequence(request, np.random.default_rng(request.sampling.seed), list(request.prompt_ids))
+
+
+def accept_tokens(sequence: Sequence, tokens: list[int], eos_token_ids: frozenset[int]) -> None:
+    """Appends sampled tokens up to the first one that ends the generation, and sets the reason if there is one."""
+    sampling = sequence.request.sampling
+    stops = (
+        sampling.stop_token_ids if sampling.ignore_eos else sampling.stop_token_ids | eos_token_ids
+    )
+    for token in tokens:
+        sequence.tokens.append(token)
+        sequence.new_tokens.append(token)
+        if token in stops:
+            sequence.finish_reason, sequence.matched_token_id = FinishReason.STOP, token
+            return
+        if sequence.completion_tokens >= sampling.max_new_tokens:
+            sequence.finish_reason = FinishReason.LENGTH
+            return
+
+
+WaitingQueue = deque[Sequence]

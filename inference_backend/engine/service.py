@@ -1,0 +1,170 @@
+"""Runs the engine's loop in a thread of its own and gives asyncio callers a stream for each generation."""
+
+import asyncio
+import logging
+import threading
+from collections import deque
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
+
+from inference_backend.engine.engine import Engine
+from inference_backend.engine.faults import FaultPlan, FaultRecord
+from inference_backend.engine.request import GenerationRequest, StepOutput
+from inference_backend.engine.snapshot import EngineSnapshot
+from inference_backend.errors import EngineBusy, EngineStopped, InvalidRequest
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Listener:
+    """Where a generation's outputs go; ``None`` in the queue means that the engine stopped."""
+
+    loop: asyncio.AbstractEventLoop
+    queue: "asyncio.Queue[StepOutput | None]"
+
+
+class EngineService:
+    """The engine as the server sees it. All public methods may be called from any thread."""
+
+    def __init__(self, engine: Engine, max_waiting: int) -> None:
+        self._engine = engine
+        self._max_waiting = max_waiting
+        self._listeners: dict[str, _Listener] = {}
+        self._commands: deque[Callable[[], None]] = deque()
+        self._wake = threading.Condition()
+        self._is_stopping = False
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, timeout_seconds: float) -> None:
+        """Ends the loop after the current step; open streams raise ``EngineStopped``."""
+        with self._wake:
+            self._is_stopping = True
+            self._wake.notify()
+        self._thread.join(timeout_seconds)
+
+    async def generate(self, request: GenerationRequest) -> AsyncGenerator[StepOutput, None]:
+        """Streams one generation. Closing the generator aborts it within one step.
+
+        Raises:
+            InvalidRequest: the request could never be finished here.
+            EngineBusy: the queue is full.
+            EngineStopped: the loop is not running (any more).
+        """
+        listener = self._admit(request)
+        self._send(lambda: self._engine.add(request))
+        is_over = False
+        try:
+            while not is_over:
+                output = await listener.queue.get()
+                if output is None:
+                    is_over = True
+                    raise EngineStopped("the engine stopped while this generation was running")
+                is_over = output.finish_reason is not None
+                yield output
+        finally:
+            self._listeners.pop(request.request_id, None)
+            if not is_over:
+                self._send(lambda: self._abort(request.request_id))
+
+    def _admit(self, request: GenerationRequest) -> _Listener:
+        """Refuses what cannot be served before the loop sees it, and registers a listener for the rest."""
+        self._engine.check(request)
+        listener = _Listener(asyncio.get_running_loop(), asyncio.Queue())
+        with self._wake:
+            if self._is_stopping or not self._thread.is_alive():
+                raise EngineStopped("the engine is not running")
+            if self._num_queued >= self._max_waiting:
+                raise EngineBusy(
+                    f"{self._max_waiting} requests are waiting already; try again later"
+                )
+            if request.request_id in self._listeners:
+                raise InvalidRequest(f"a request with id {request.request_id} is running already")
+            self._listeners[request.request_id] = listener
+        return listener
+
+    @property
+    def _num_queued(self) -> int:
+        return self._engine.num_waiting + len(self._commands)
+
+    def abort(self, rid_prefix: str) -> int:
+        """Aborts all generations whose id begins so; their streams end with finish reason abort."""
+        return self._abort_where(lambda request_id: request_id.startswith(rid_prefix))
+
+    def abort_all(self) -> int:
+        return self._abort_where(lambda _: True)
+
+    @property
+    def is_alive(self) -> bool:
+        return self._thread.is_alive() and not self._is_stopping
+
+    def snapshot(self) -> EngineSnapshot:
+        return self._engine.snapshot(is_alive=self.is_alive)
+
+    def set_faults(self, plan: FaultPlan | None) -> None:
+        self._send(lambda: self._engine.set_faults(plan))
+
+    def faults(self) -> FaultPlan | None:
+        return self._engine.faults()
+
+    def fault_records(self) -> list[FaultRecord]:
+        return self._engine.fault_records()
+
+    def _abort_where(self, is_meant: Callable[[str], bool]) -> int:
+        doomed = [request_id for request_id in list(self._listeners) if is_meant(request_id)]
+        for request_id in doomed:
+            self._send(lambda request_id=request_id: self._abort(request_id))  # type: ignore[misc]
+        return len(doomed)
+
+    def _abort(self, request_id: str) -> None:
+        output = self._engine.abort(request_id)
+        if output is not None:
+            self._deliver([output])
+
+    def _send(self, command: Callable[[], None]) -> None:
+        with self._wake:
+            self._commands.append(command)
+            self._wake.notify()
+
+    def _run(self) -> None:
+        """The loop. A failing step ends the service: a cache in an unknown state must not answer anybody."""
+        try:
+            while self._wait_for_work():
+                if self._engine.has_work:
+                    self._deliver(self._engine.step())
+        except Exception:
+            log.exception("the engine's loop died")
+        finally:
+            with self._wake:
+                self._is_stopping = True
+            self._say_goodbye()
+
+    def _wait_for_work(self) -> bool:
+        """Carries out what was asked for; sleeps while there is nothing to do. False ends the loop."""
+        with self._wake:
+            while not (self._commands or self._engine.has_work or self._is_stopping):
+                self._wake.wait()
+            commands = list(self._commands)
+            self._commands.clear()
+        for command in commands:
+            command()
+        return not self._is_stopping
+
+    def _deliver(self, outputs: list[StepOutput]) -> None:
+        for output in outputs:
+            listener = self._listeners.get(output.request_id)
+            if listener is not None:
+                _post(listener, output)
+
+    def _say_goodbye(self) -> None:
+        for listener in list(self._listeners.values()):
+            _post(listener, None)
+
+
+def _post(listener: _Listener, output: StepOutput | None) -> None:
+    """Hands an output over to the listener's event loop, unless that has been closed."""
+    if not listener.loop.is_closed():
+        listener.loop.call_soon_threadsafe(listener.queue.put_nowait, output)

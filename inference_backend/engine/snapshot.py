@@ -1,0 +1,32 @@
+"""The engine's numbers at one moment, for metrics and information routes."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSnapshot:
+    """Gauges, and totals since the start.
+
+    Attributes:
+        pages_cached: pages without a holder that are kept for reuse (not counted in ``pages_free``).
+        max_context: longest sequence that this engine accepts, in tokens.
+        is_alive: the loop runs.
+    """
+
+    running: int
+    waiting: int
+    pages_total: int
+    pages_free: int
+    pages_cached: int
+    finished_total: int
+    aborted_total: int
+    preemptions_total: int
+    prompt_tokens_total: int
+    cached_tokens_total: int
+    generation_tokens_total: int
+    verify_steps_total: int
+    proposed_drafts_total: int
+    correct_drafts_total: int
+    num_drafts: int
+    max_context: int
+    is_alive: bool

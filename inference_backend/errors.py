@@ -1,0 +1,28 @@
+"""Errors of the engine.
+
+BackendError
+├── InvalidRequest      the client's fault: HTTP 400
+├── EngineBusy          the waiting queue is full: HTTP 503
+├── EngineStopped       the engine is shutting down or its loop died: HTTP 503
+└── ModelUnavailable    weights or tokenizer missing, or not of a supported kind; the message says how to get them
+"""
+
+
+class BackendError(Exception):
+    """Base of all errors raised on purpose by ``inference_backend``."""
+
+
+class InvalidRequest(BackendError):
+    """The request cannot be served as asked; the message names the field and the limit."""
+
+
+class EngineBusy(BackendError):
+    """The waiting queue is full."""
+
+
+class EngineStopped(BackendError):
+    """The engine is shutting down, or its loop died."""
+
+
+class ModelUnavailable(BackendError):
+    """The model cannot be loaded; the message names what is missing and how to get it."""

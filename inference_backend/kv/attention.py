@@ -1,0 +1,82 @@
+"""Attention over paged keys and values, in plain torch: the reference, and the CPU's way."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from inference_backend.kv.store import KvStore
+from inference_backend.model.transformer import Attend
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Sequences that bring the same number of tokens each.
+
+    Token ``r`` of sequence ``b`` is row ``b * width + r`` of the group; it stands at ``first[b] + r`` and sees
+    everything up to itself.
+
+    Attributes:
+        page_table: ``[B, P]`` pages of each sequence, padded with 0.
+        first: ``[B]`` position of each sequence's first token.
+        width: tokens a sequence.
+    """
+
+    page_table: Tensor
+    first: Tensor
+    width: int
+
+    def positions(self) -> Tensor:
+        """Position of every row ``[B * width]``."""
+        return (self.first[:, None] + torch.arange(self.width, device=self.first.device)).flatten()
+
+    def pages(self, positions: Tensor, page_size: int) -> Tensor:
+        """Page of every row ``[B * width]``."""
+        index = positions.view(-1, self.width) // page_size
+        return self.page_table.gather(1, index).flatten()
+
+
+class AttentionBackend(Protocol):
+    """Makes the model's ``attend`` for one group."""
+
+    def bind(self, group: Group) -> Attend: ...
+
+
+class TorchAttention:
+    """Gathers each sequence's pages and lets torch attend. Exact on every device, made for the CPU."""
+
+    def __init__(self, store: KvStore) -> None:
+        self.store = store
+
+    def bind(self, group: Group) -> Attend:
+        store, width, count = self.store, group.width, group.first.shape[0]
+        size = store.page_size
+        used = -(-(int(group.first.max()) + width) // size)
+        table = group.page_table[:, :used].reshape(-1)
+        positions = group.positions()
+        pages, offsets = group.pages(positions, size), positions % size
+        visible = torch.arange(used * size, device=positions.device) <= positions.view(
+            count, width, 1
+        )
+        zero = torch.zeros((), dtype=store.data.dtype, device=positions.device)
+        mask = torch.where(visible, zero, float("-inf"))[:, None]
+
+        def attend(layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+            store.write(layer, pages, offsets, key, value)
+            kv_heads, groups = key.shape[1], query.shape[1] // key.shape[1]
+            gathered = store.data[layer].index_select(0, table).unflatten(0, (count, used))
+            # [B, P, 2, page, kv_heads, head_dim] -> two of [B, kv_heads, P * page, head_dim]
+            keys, values = (gathered[:, :, part].flatten(1, 2).transpose(1, 2) for part in (0, 1))
+            # The query heads that share a key head become rows of one product.
+            rows = (
+                query.view(count, width, kv_heads, groups, -1).permute(0, 2, 3, 1, 4).flatten(2, 3)
+            )
+            attended = functional.scaled_dot_product_attention(
+                rows, keys, values, attn_mask=mask.repeat(1, 1, groups, 1)
+            )
+            attended = attended.unflatten(2, (groups, width)).permute(0, 3, 1, 2, 4)
+            return attended.reshape(count * width, kv_heads * groups, -1)
+
+        return attend

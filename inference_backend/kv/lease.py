@@ -1,0 +1,89 @@
+"""A sequence's hold on its pages: taken, grown, published for others, let go. Knows no tensors."""
+
+from collections.abc import Sequence
+
+from inference_backend.kv.pages import OutOfPages, PagePool
+from inference_backend.kv.prefix import PrefixIndex
+
+
+class Lease:
+    """The pages of one sequence, in order. Made by ``PageCache.open``.
+
+    Attributes:
+        pages: page numbers; token ``i`` lives in ``pages[i // page_size]``.
+        reused: how many of them were found in the prefix index.
+    """
+
+    __slots__ = ("pages", "published", "reused", "salt")
+
+    def __init__(self, pages: list[int], salt: str) -> None:
+        self.pages = pages
+        self.salt = salt
+        self.reused = len(pages)
+        self.published = len(pages)
+
+
+class PageCache:
+    """Pages and prefixes together: what the scheduler asks for memory."""
+
+    def __init__(self, num_pages: int, page_size: int) -> None:
+        self.page_size = page_size
+        self.prefix = PrefixIndex(page_size)
+        self.pool = PagePool(num_pages, on_evict=self.prefix.remove)
+
+    def pages_for(self, tokens: int) -> int:
+        return -(-tokens // self.page_size)
+
+    def open(self, tokens: Sequence[int], salt: str, reserve_tokens: int) -> Lease | None:
+        """A lease with room for ``reserve_tokens``, beginning with the pages already known; ``None`` if they
+        do not fit now.
+
+        At least one token stays to be computed: its hidden state is needed.
+        """
+        known = self.prefix.match(tokens[: len(tokens) - 1], salt)
+        for page in known:
+            self.pool.hold(page)
+        lease = Lease(known, salt)
+        if self.try_grow(lease, reserve_tokens):
+            return lease
+        self.close(lease)
+        return None
+
+    def try_grow(self, lease: Lease, tokens: int) -> bool:
+        """Makes room for ``tokens`` tokens in all. On failure nothing has changed."""
+        missing = self.pages_for(tokens) - len(lease.pages)
+        if missing > self.pool.num_available:
+            return False
+        try:
+            lease.pages += [self.pool.allocate() for _ in range(missing)]
+        except OutOfPages as error:  # num_available promised otherwise
+            raise AssertionError("page accounting is broken") from error
+        return True
+
+    def publish(self, lease: Lease, tokens: Sequence[int], computed: int) -> None:
+        """Lets other sequences find the pages that are full and computed (the first ``computed`` tokens)."""
+        size = self.page_size
+        while (lease.published + 1) * size <= computed:
+            index = lease.published
+            page_tokens = tuple(tokens[index * size : (index + 1) * size])
+            parent = self._parent(lease, tokens, index)
+            if parent is not None:
+                self.prefix.insert(parent, page_tokens, lease.pages[index])
+            lease.published += 1
+
+    def _parent(self, lease: Lease, tokens: Sequence[int], index: int) -> int | str | None:
+        """The indexed page before ``index``. ``None`` if ours is a duplicate: then what follows is not findable."""
+        if index == 0:
+            return lease.salt
+        before = lease.pages[index - 1]
+        return before if before in self.prefix else None
+
+    def close(self, lease: Lease) -> None:
+        """Lets all pages go, the last one first. Indexed pages stay cached."""
+        for page in reversed(lease.pages):
+            self.pool.release(page, keep=page in self.prefix)
+        lease.pages = []
+        lease.published = lease.reused = 0
+
+    def check_integrity(self) -> None:
+        self.pool.check_integrity()

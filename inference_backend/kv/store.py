@@ -1,0 +1,60 @@
+"""The tensors of the paged KV cache. Which page is whose is not known here."""
+
+import torch
+from torch import Tensor
+
+from inference_backend.model.shape import LlamaShape
+
+
+class KvStore:
+    """Keys and values of all layers, the draft head's layer last.
+
+    Attributes:
+        data: ``[layers + 1, pages + 1, 2, page_size, kv_heads, head_dim]``; index 0 of the third dimension is the
+            key, 1 the value. Page 0 is scratch.
+        tail_hidden: ``[pages + 2, hidden]``, the target's hidden state at the last position of each full page. The
+            draft head continues from it where a prefix was found or a chunk ended. Row 0 is the state before the
+            first token: zeros. The row after the last page is scratch.
+    """
+
+    def __init__(
+        self,
+        shape: LlamaShape,
+        num_pages: int,
+        page_size: int,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        self.num_layers, self.num_pages, self.page_size = shape.num_layers, num_pages, page_size
+        self.device = device
+        self.data = torch.zeros(
+            (shape.num_layers + 1, num_pages + 1, 2, page_size, shape.num_kv_heads, shape.head_dim),
+            device=device,
+            dtype=dtype,
+        )
+        self.tail_hidden = torch.zeros(
+            (num_pages + 2, shape.hidden_size), device=device, dtype=dtype
+        )
+
+    def write(self, layer: int, pages: Tensor, offsets: Tensor, key: Tensor, value: Tensor) -> None:
+        """Stores ``key`` and ``value [N, kv_heads, head_dim]`` at ``(pages [N], offsets [N])``."""
+        stored = self.data[layer]
+        stored[pages, 0, offsets] = key
+        stored[pages, 1, offsets] = value
+
+    def fill_noise(self, pages: list[int], seed: int) -> None:
+        """Fills pages of every layer with normal noise of the layer's own spread."""
+        source = torch.Generator().manual_seed(seed)
+        for layer in self.data:
+            spread = layer[pages].float().std().clamp(min=0.1)
+            noise = torch.randn((len(pages), *layer.shape[1:]), generator=source)
+            layer[pages] = (noise.to(self.device) * spread).to(layer.dtype)
+
+    def zero_layers(self, pages: list[int], layers: list[int]) -> None:
+        """Zeroes the pages in the given layers."""
+        for layer in layers:
+            self.data[layer, pages] = 0
+
+    def copy_pages(self, sources: list[int], targets: list[int]) -> None:
+        """Copies whole pages in every layer."""
+        self.data[:, targets] = self.data[:, sources]

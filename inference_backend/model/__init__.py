@@ -1,0 +1,1 @@
+"""The plain transformer, its sizes, and where its weights come from."""

@@ -1,0 +1,1 @@
+"""HTTP: SGLang's native API and the OpenAI API."""

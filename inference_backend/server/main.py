@@ -1,0 +1,90 @@
+"""Composes one replica: model, engine, app, web server. Returns when it was told to stop."""
+
+import time
+from typing import TYPE_CHECKING
+
+import torch
+import uvicorn
+
+from inference_backend.engine.build import build_service
+from inference_backend.engine.faults import FaultKind, FaultPlan
+from inference_backend.engine.options import EngineOptions
+from inference_backend.model.progress import ProgressBar
+from inference_backend.model.source import load_model_files
+from inference_backend.model.weights import load_tokenizer, load_weights
+from inference_backend.server.app import build_app
+from inference_backend.server.options import BackendOptions
+from inference_backend.server.ports import ServedModel
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from inference_backend.model.shape import LlamaShape
+
+ENGINE_STOP_SECONDS = 5.0
+
+
+def run(options: BackendOptions) -> None:
+    """Serves until SIGINT or SIGTERM; running answers then get ``shutdown_seconds`` to end.
+
+    Raises:
+        BackendError: the model cannot be loaded, or the options do not fit it or the machine.
+    """
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    with ProgressBar() as progress:
+        folder = load_model_files(options.model, progress)
+    weights = load_weights(folder)
+    tokenizer = load_tokenizer(folder)
+    service = build_service(weights, engine_options(options))
+    service.set_faults(fault_plan(options))
+    model = served_model(weights.config, options, service.snapshot().max_context)
+    app = build_app(service, tokenizer, model, options.admin_key)
+    service.start()
+    try:
+        serve(app, options)
+    finally:
+        service.stop(ENGINE_STOP_SECONDS)
+
+
+def serve(app: "FastAPI", options: BackendOptions) -> None:
+    uvicorn.run(
+        app,
+        host=options.host,
+        port=options.port,
+        log_level=options.log_level,
+        access_log=False,  # a line a request costs more than the request's own work in the server
+        timeout_graceful_shutdown=round(options.shutdown_seconds),
+    )
+
+
+def engine_options(options: BackendOptions) -> EngineOptions:
+    return EngineOptions(
+        device=options.device,
+        dtype=options.dtype,
+        num_drafts=options.num_drafts,
+        page_size=options.page_size,
+        kv_tokens=options.kv_tokens,
+        max_running=options.max_running,
+        chunk_tokens=options.chunk_tokens,
+        max_waiting=options.max_waiting,
+        draft_head=options.draft_head,
+        draft_vocabulary=options.draft_vocabulary or None,
+        cuda_graphs=options.cuda_graphs,
+    )
+
+
+def fault_plan(options: BackendOptions) -> FaultPlan | None:
+    if options.fault is None:
+        return None
+    return FaultPlan(kind=FaultKind(options.fault), rate=options.fault_rate)
+
+
+def served_model(shape: "LlamaShape", options: BackendOptions, engine_context: int) -> ServedModel:
+    """The context is the model's, or less if the KV cache cannot hold that much."""
+    return ServedModel(
+        name=options.served_name or shape.name,
+        max_context=min(shape.max_context, engine_context),
+        vocab_size=shape.vocab_size,
+        created=int(time.time()),
+    )

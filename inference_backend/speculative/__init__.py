@@ -1,0 +1,1 @@
+"""Speculative decoding: the draft head, verification, and the training of the head."""

@@ -1,0 +1,128 @@
+"""Drafts the next tokens of every sequence with the draft head, and keeps them until they are verified."""
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from inference_backend.engine.sampling import sampling_rows, uniforms
+from inference_backend.engine.sequence import Sequence
+from inference_backend.kv.attention import AttentionBackend, Group
+from inference_backend.kv.store import KvStore
+from inference_backend.model.packed import fast_linear
+from inference_backend.model.transformer import Transformer
+from inference_backend.speculative.head_file import LoadedHead
+from inference_backend.speculative.verify import DraftChoices, SamplingRows, draw, one_hot
+
+if TYPE_CHECKING:
+    from inference_backend.engine.runner import DecodeInputs
+
+
+class Proposer:
+    """Runs the draft head in a chain, one token after the other.
+
+    Attributes:
+        tokens: ``[slots + 1, D]`` the drafts of each sequence by its slot; the last slot is scratch.
+    """
+
+    def __init__(
+        self,
+        model: Transformer,
+        loaded: LoadedHead,
+        store: KvStore,
+        attention: AttentionBackend,
+        num_drafts: int,
+        max_running: int,
+        vocabulary_size: int | None,
+    ) -> None:
+        self.model, self.head, self.store, self.attention = model, loaded.head, store, attention
+        self.num_drafts = num_drafts
+        self.vocabulary: Tensor | None = None
+        matrix = model.output_matrix
+        if vocabulary_size is not None and vocabulary_size < matrix.shape[0]:
+            self.vocabulary = loaded.frequent_tokens[:vocabulary_size]
+            matrix = matrix[self.vocabulary]
+        self._unembed = fast_linear(matrix)
+        size = (max_running + 1, num_drafts)
+        self.tokens = torch.zeros(size, dtype=torch.long, device=store.device)
+        self._index = torch.zeros_like(self.tokens)
+        self._probabilities = torch.zeros((*size, matrix.shape[0]), device=store.device)
+
+    def choices(self, slots: Tensor, temperature: Tensor) -> DraftChoices:
+        """What was proposed for the sequences in ``slots [B]``. Greedy ones proposed their best guess for sure."""
+        index, probabilities = self._index[slots], self._probabilities[slots]
+        certain = one_hot(index.flatten(), probabilities.shape[-1]).view_as(probabilities)
+        probabilities = torch.where(temperature[:, None, None] > 0, probabilities, certain)
+        return DraftChoices(self.tokens[slots], probabilities, index, self.vocabulary)
+
+    def propose_after_decode(
+        self, inputs: "DecodeInputs", hidden: Tensor, accepted: Tensor, tokens: Tensor
+    ) -> None:
+        """Reads the verified tokens ``[B, D + 1]`` with the target's ``hidden [B * (D + 1), hidden]`` that precede
+        them, and drafts on. Rows beyond ``accepted`` are computed and overwritten later."""
+        group = inputs.group
+        after = Group(group.page_table, group.first + 1, group.width)
+        out = self._read(after, hidden, tokens.flatten())
+        row = torch.arange(accepted.shape[0], device=accepted.device)
+        chosen = out[row * group.width + accepted]
+        chain = Group(group.page_table, after.first + accepted, 1)
+        self._chain(chain, chosen, inputs.slots, inputs.rows, inputs.uniforms[:, group.width :])
+
+    def propose_after_prefill(
+        self,
+        sequence: Sequence,
+        group: Group,
+        hidden: Tensor,
+        token_ids: Tensor,
+        sampled: Tensor | None,
+    ) -> None:
+        """Reads a prompt's chunk, and drafts if its last token has been followed by a ``sampled [1]`` one."""
+        assert sequence.lease is not None
+        start = int(group.first)
+        before = sequence.lease.pages[start // self.store.page_size - 1] if start > 0 else 0
+        previous = torch.cat([self.store.tail_hidden[before][None], hidden])
+        if sampled is None:
+            self._read(group, previous[:-1], token_ids)
+            return
+        width = group.width + 1
+        group = Group(group.page_table, group.first, width)
+        out = self._read(group, previous, torch.cat([token_ids, sampled]))
+        device = self.store.device
+        rows = sampling_rows([sequence], self.model.shape.vocab_size, device)
+        drawn = torch.zeros(1, self.num_drafts, device=device)
+        if rows is not None:
+            drawn = uniforms([sequence], self.num_drafts, device)
+        slots = torch.tensor([sequence.slot], device=device)
+        chain = Group(group.page_table, group.first + width - 1, 1)
+        self._chain(chain, out[-1:], slots, rows, drawn)
+
+    def _read(self, group: Group, previous: Tensor, token_ids: Tensor) -> Tensor:
+        """The head over the rows of a group: ``[B * width, hidden]``."""
+        embedded = self.model.embedding(token_ids)
+        cosine, sine = self.model.rotary(group.positions())
+        out: Tensor = self.head(previous, embedded, cosine, sine, self.attention.bind(group))
+        return out
+
+    def _chain(
+        self, at: Group, hidden: Tensor, slots: Tensor, rows: SamplingRows | None, drawn: Tensor
+    ) -> None:
+        """Drafts from ``hidden [B, hidden]``, the head's output for the token that stands at ``at``."""
+        for depth in range(self.num_drafts):
+            index = self._choose(hidden, slots, rows, drawn[:, depth], depth)
+            chosen = index if self.vocabulary is None else self.vocabulary[index]
+            self._index[slots, depth] = index
+            self.tokens[slots, depth] = chosen
+            if depth + 1 < self.num_drafts:
+                at = Group(at.page_table, at.first + 1, 1)
+                hidden = self._read(at, hidden, chosen)
+
+    def _choose(
+        self, hidden: Tensor, slots: Tensor, rows: SamplingRows | None, drawn: Tensor, depth: int
+    ) -> Tensor:
+        logits = self._unembed(hidden).float()
+        best = logits.argmax(-1)
+        if rows is None:
+            return best
+        probabilities = (logits / rows.temperature.clamp(min=1e-5)[:, None]).softmax(-1)
+        self._probabilities[slots, depth] = probabilities
+        return torch.where(rows.temperature > 0, draw(probabilities, drawn), best)
