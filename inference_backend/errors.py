@@ -4,7 +4,7 @@ BackendError
 ├── InvalidRequest      the client's fault: HTTP 400
 ├── EngineBusy          the waiting queue is full: HTTP 503
 ├── EngineStopped       the engine is shutting down or its loop died: HTTP 503
-└── ModelUnavailable    weights or tokenizer missing, or not of a supported kind; the message says how to get them
+└── ModelUnavailable    weights or tokenizer missing, or of no supported kind; it says what to do
 """
 
 

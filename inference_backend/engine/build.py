@@ -2,8 +2,11 @@
 
 import torch
 
+from inference_backend.engine.decode import DecodeStep
 from inference_backend.engine.engine import Engine
+from inference_backend.engine.graphs import GraphedDecode
 from inference_backend.engine.options import DTYPES, EngineOptions, settle
+from inference_backend.engine.page_tables import PageTables
 from inference_backend.engine.runner import Runner
 from inference_backend.engine.scheduler import Scheduler
 from inference_backend.engine.service import EngineService
@@ -37,7 +40,10 @@ def build_engine(weights: LoadedWeights, options: EngineOptions) -> Engine:
 
 
 def assemble(model: Transformer, head: LoadedHead | None, options: EngineOptions) -> Engine:
-    """The engine around given models, which become for inference only; ``options`` must be settled."""
+    """The engine around given models, which become for inference only.
+
+    ``options`` must be settled.
+    """
     assert options.kv_tokens is not None
     num_pages = max(2, options.kv_tokens // options.page_size)
     weight, shape = model.norm, model.shape
@@ -56,21 +62,33 @@ def assemble(model: Transformer, head: LoadedHead | None, options: EngineOptions
             options.draft_vocabulary,
         )
     pack(model)
-    runner = Runner(model, store, attention, proposer)
-    # A step verifies D drafts beyond the last token; if all are kept, the next D are drafted behind them.
-    lookahead = 2 * runner.num_drafts
-    scheduler = Scheduler(
-        PageCache(num_pages, options.page_size),
-        options.max_running,
-        options.chunk_tokens,
-        lookahead=lookahead,
+    cache = PageCache(num_pages, options.page_size)
+    # A step verifies D drafts beyond the last token; if all are kept, the next D are drafted
+    # behind them.
+    lookahead = 2 * options.num_drafts if proposer else 0
+    scheduler = Scheduler(cache, options.max_running, options.chunk_tokens, lookahead)
+    runner = _runner(DecodeStep(model, store, attention, proposer), cache, options)
+    return Engine(
+        scheduler, runner, shape.max_context - lookahead - 1, frozenset(shape.eos_token_ids)
     )
-    limit = shape.max_context - lookahead - 1
-    return Engine(scheduler, runner, limit, frozenset(shape.eos_token_ids))
+
+
+def _runner(step: DecodeStep, cache: PageCache, options: EngineOptions) -> Runner:
+    """With CUDA graphs around the step on a GPU."""
+    max_pages = min(cache.pool.num_pages, cache.pages_for(step.model.shape.max_context))
+    tables = PageTables(options.max_running, max_pages)
+    if step.store.device.type == "cuda" and options.cuda_graphs:
+        return Runner(step, tables, GraphedDecode(step, options.max_running, max_pages).run)
+    return Runner(step, tables, step)
 
 
 def _attention(store: KvStore) -> AttentionBackend:
-    return TorchAttention(store)
+    if store.device.type != "cuda":
+        return TorchAttention(store)
+    # Triton comes with CUDA builds of torch only.
+    from inference_backend.kv.triton_attention import TritonAttention  # noqa: PLC0415
+
+    return TritonAttention(store)
 
 
 def _load_head(

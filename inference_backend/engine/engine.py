@@ -1,4 +1,7 @@
-"""The engine: one step of all running generations at a time. Single-threaded; ``service`` gives it a thread."""
+"""The engine: one step of all running generations at a time.
+
+Single-threaded; ``service`` gives it a thread.
+"""
 
 from inference_backend.engine.faults import FaultInjector, FaultPlan, FaultRecord
 from inference_backend.engine.request import FinishReason, GenerationRequest, StepOutput
@@ -38,8 +41,8 @@ class Engine:
             raise InvalidRequest("the prompt is empty")
         if prompt + new > self.max_context:
             raise InvalidRequest(
-                f"the prompt has {prompt} tokens and max_new_tokens is {new}: together more than the "
-                f"{self.max_context} tokens that fit"
+                f"the prompt has {prompt} tokens and max_new_tokens is {new}: "
+                f"together more than the {self.max_context} tokens that fit"
             )
         if not all(0 <= token < self.runner.model.shape.vocab_size for token in request.prompt_ids):
             raise InvalidRequest("the prompt contains a token id outside the vocabulary")
@@ -58,7 +61,10 @@ class Engine:
         self.scheduler.add(sequence)
 
     def abort(self, request_id: str) -> StepOutput | None:
-        """Ends a generation now; its pages are free at once. ``None`` if there is none of that id."""
+        """Ends a generation now; its pages are free at once.
+
+        ``None`` if there is none of that id.
+        """
         sequence = self._sequences.get(request_id)
         if sequence is None:
             return None

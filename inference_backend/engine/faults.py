@@ -1,10 +1,11 @@
-"""Drills: damage done on purpose to the stored KV pages of running generations, and the record of it.
+"""Drills: damage done on purpose to the stored KV pages of generations, and the record of it.
 
 The model then computes with what is there. Nothing here makes text.
 """
 
 import enum
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,7 +23,7 @@ class FaultKind(enum.StrEnum):
     """What is written over the pages."""
 
     NOISE = "noise"  # as uninitialised memory
-    ZERO_LAYERS = "zero_layers"  # as layers read before they were loaded
+    ZERO_LAYERS = "zero_layers"  # as layers whose load does not end, read all the same
     FOREIGN_PAGES = "foreign_pages"  # as pages reused while another request still writes
 
 
@@ -33,7 +34,7 @@ class FaultPlan:
     Attributes:
         rate: share of the generations that are damaged, 0 to 1.
         page_share: share of a generation's full pages that noise or foreign content replaces.
-        layer_share: share of the layers that are zeroed.
+        layer_share: share of the layers that are zeroed, and stay so.
         after_tokens: the damage is done once this many tokens are out.
 
     Raises:
@@ -61,7 +62,8 @@ class FaultRecord:
     """The truth about one damaged generation.
 
     Attributes:
-        damaged_from_token: tokens that were out when its cache was damaged; every later one is suspect.
+        damaged_from_token: tokens that were out when its cache was damaged; every later one is
+            suspect.
         completion_tokens: tokens out so far; of an ended generation, in all.
     """
 
@@ -75,8 +77,8 @@ class FaultRecord:
 class FaultInjector:
     """Damages pages between two steps of the engine and remembers whom it touched.
 
-    Only pages that nobody else holds are damaged, and they leave the prefix index: the damage stays in the
-    generation it was meant for, so that the record is the whole truth.
+    Pages shared with others are replaced by copies first, and damaged pages leave the prefix index:
+    the damage stays in the generation it was meant for, so that the record is the whole truth.
     """
 
     def __init__(self, store: KvStore, cache: PageCache) -> None:
@@ -85,19 +87,22 @@ class FaultInjector:
         self._cache = cache
         self._random = np.random.default_rng()
         self._chosen: dict[str, bool] = {}
+        self._unready: dict[str, list[int]] = {}
         self._records: OrderedDict[str, FaultRecord] = OrderedDict()
 
     def set_plan(self, plan: FaultPlan | None) -> None:
-        """Takes effect for generations that have not been chosen or passed over yet."""
+        """Takes effect for generations for which no plan has decided yet."""
         self.plan = plan
         self._random = np.random.default_rng(plan.seed if plan else None)
-        self._chosen.clear()
 
     def records(self) -> list[FaultRecord]:
         return list(self._records.values())
 
     def before_step(self, running: list[Sequence]) -> None:
-        """Damages those whose turn it is."""
+        """Damages those whose turn it is, and keeps unready layers unready."""
+        for sequence in running:
+            if sequence.request_id in self._unready:
+                self._zero(sequence, self._unready[sequence.request_id])
         if self.plan is None:
             return
         for sequence in running:
@@ -115,6 +120,7 @@ class FaultInjector:
             )
         if sequence.finish_reason is not None:
             self._chosen.pop(sequence.request_id, None)
+            self._unready.pop(sequence.request_id, None)
 
     def _is_due(self, sequence: Sequence, plan: FaultPlan) -> bool:
         if sequence.is_prefilling or sequence.request_id in self._records:
@@ -124,44 +130,59 @@ class FaultInjector:
         return self._chosen[sequence.request_id] and sequence.completion_tokens >= plan.after_tokens
 
     def _damage(self, sequence: Sequence, running: list[Sequence], plan: FaultPlan) -> bool:
-        """Whether anything was damaged: a generation whose pages are all shared is left alone."""
-        pages = self._own_pages(sequence)
+        """Whether anything was damaged: foreign content needs a neighbour to come from."""
+        chosen: range | list[int] = range(self._cache.pages_for(sequence.num_computed))
+        foreign = self._foreign(sequence, running) if plan.kind is FaultKind.FOREIGN_PAGES else []
+        if plan.kind is FaultKind.FOREIGN_PAGES:
+            chosen = range(min(len(chosen), len(foreign)))
         if plan.kind is not FaultKind.ZERO_LAYERS:
-            pages = self._sample(pages, plan.page_share)
-        sources = self._foreign(sequence, running) if plan.kind is FaultKind.FOREIGN_PAGES else {}
-        if sources:
-            pages = {index: page for index, page in pages.items() if index in sources}
-        if not pages or (plan.kind is FaultKind.FOREIGN_PAGES and not sources):
+            chosen = self._sample(chosen, plan.page_share)
+        pages = self._take_private(sequence, chosen)
+        if not pages:
             return False
-        for page in pages.values():
-            self._cache.prefix.remove(page)
         if plan.kind is FaultKind.NOISE:
             self._store.fill_noise(list(pages.values()), int(self._random.integers(2**31)))
         elif plan.kind is FaultKind.ZERO_LAYERS:
-            layers = self._sample(dict(enumerate(range(self._store.num_layers))), plan.layer_share)
-            self._store.zero_layers(list(pages.values()), list(layers))
+            layers = self._sample(range(self._store.num_layers), plan.layer_share)
+            self._unready[sequence.request_id] = layers
+            self._zero(sequence, layers)
         else:
-            self._store.copy_pages([sources[index] for index in pages], list(pages.values()))
+            self._store.copy_pages([foreign[index] for index in pages], list(pages.values()))
         return True
 
-    def _own_pages(self, sequence: Sequence) -> dict[int, int]:
-        """Computed pages that nobody else holds: index in the sequence -> page."""
+    def _zero(self, sequence: Sequence, layers: list[int]) -> None:
+        """All pages, again before every step: a layer whose load never ends stays empty."""
+        if sequence.lease is not None:
+            self._store.zero_layers(sequence.lease.pages, layers)
+
+    def _take_private(self, sequence: Sequence, indices: Iterable[int]) -> dict[int, int]:
+        """Pages at these places in the sequence, shared ones replaced by copies: index -> page."""
         assert sequence.lease is not None
-        used = self._cache.pages_for(sequence.num_computed)
-        pages = enumerate(sequence.lease.pages[:used])
-        return {index: page for index, page in pages if self._cache.pool.holders(page) == 1}
+        pages: dict[int, int] = {}
+        for index in indices:
+            moved = self._cache.make_private(sequence.lease, index)
+            if moved is not None:
+                before, pages[index] = moved
+                if before != pages[index]:
+                    self._store.copy_pages([before], [pages[index]])
+        return pages
 
-    def _foreign(self, sequence: Sequence, running: list[Sequence]) -> dict[int, int]:
-        """Pages of the running sequence that has computed most, by index."""
-        others = [s for s in running if s is not sequence and s.num_computed > 0]
+    def _foreign(self, sequence: Sequence, running: list[Sequence]) -> list[int]:
+        """Pages of the running neighbour that has computed most."""
+        others = [s for s in running if s is not sequence and s.lease and s.num_computed > 0]
         if not others:
-            return {}
-        return self._own_pages(max(others, key=lambda other: other.num_computed))
+            return []
+        donor = max(others, key=lambda other: other.num_computed)
+        return (
+            donor.lease.pages[: donor.num_computed // self._store.page_size] if donor.lease else []
+        )
 
-    def _sample(self, items: dict[int, int], share: float) -> dict[int, int]:
+    def _sample(self, items: range, share: float) -> list[int]:
+        """A share of the items, at least one, in order."""
         count = min(len(items), max(1, round(share * len(items))))
-        keys = self._random.choice(sorted(items), size=count, replace=False) if items else []
-        return {int(key): items[int(key)] for key in keys}
+        return (
+            sorted(self._random.choice(items, size=count, replace=False).tolist()) if items else []
+        )
 
     def _remember(self, sequence: Sequence, plan: FaultPlan) -> None:
         out = sequence.completion_tokens

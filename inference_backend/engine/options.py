@@ -15,7 +15,9 @@ DEFAULT_KV_BYTES = {"cpu": 2 << 30, "cuda": 16 << 30}
 class EngineOptions:
     """See ``BackendOptions`` of the server for the meaning of each.
 
-    ``draft_vocabulary``: the draft head chooses among this many of the most frequent tokens; ``None`` is all.
+    Attributes:
+        draft_vocabulary: the draft head chooses among this many of the most frequent tokens;
+            ``None`` is all.
     """
 
     device: str = "auto"

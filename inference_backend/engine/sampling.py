@@ -27,7 +27,9 @@ def sampling_rows(
 
 
 def uniforms(sequences: Rows[Sequence], count: int, device: torch.device) -> Tensor:
-    """``[B, count]`` random numbers in [0, 1), each row from its sequence's own generator: what a seeded request
-    gets does not depend on its neighbours."""
+    """``[B, count]`` random numbers in [0, 1), each row from its sequence's own generator.
+
+    What a seeded request gets does not depend on its neighbours.
+    """
     drawn = np.stack([sequence.random.random(count, dtype=np.float32) for sequence in sequences])
     return torch.from_numpy(drawn).to(device)

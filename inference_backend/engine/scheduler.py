@@ -1,7 +1,10 @@
-"""Decides what the next step computes: who decodes, who is prefilled how far, who is admitted, who must yield.
+"""Decides what the next step computes.
 
-Admission cannot deadlock: a request is refused at once if it could not run alone, the queue is served in order, and
-when pages run out the youngest running sequence gives its pages back and starts again from its tokens.
+Who decodes, who is prefilled how far, who is admitted, who must yield.
+
+Admission cannot deadlock: a request is refused at once if it could not run alone, the queue is
+served in order, and when pages run out the youngest running sequence gives its pages back and
+starts again from its tokens.
 """
 
 from dataclasses import dataclass, field
@@ -12,7 +15,10 @@ from inference_backend.kv.lease import PageCache
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Tokens ``[start, end)`` of a sequence that is being prefilled. It samples if this is the last chunk."""
+    """Tokens ``[start, end)`` of a sequence that is being prefilled.
+
+    It samples if this is the last chunk.
+    """
 
     sequence: Sequence
     start: int
@@ -91,7 +97,7 @@ class Scheduler:
             self.cache.publish(sequence.lease, sequence.tokens, sequence.num_computed)
 
     def _make_room(self) -> None:
-        """Grows the leases of decoding sequences, oldest first; the youngest yield if it must be."""
+        """Grows the leases of decoding sequences, oldest first; the youngest yield if need be."""
         index = 0
         while index < len(self.running):
             sequence = self.running[index]
@@ -123,8 +129,10 @@ class Scheduler:
         return sequence
 
     def _plan_chunk(self, plan: StepPlan, sequence: Sequence, budget: int) -> int:
-        """Adds the sequence's next chunk; returns its tokens. Chunks end at page borders, where the hidden state
-        that the draft head needs is kept."""
+        """Adds the sequence's next chunk; returns its tokens.
+
+        Chunks end at page borders, where the hidden state that the draft head needs is kept.
+        """
         start, end = sequence.num_computed, sequence.prefill_target
         if end - start > budget:
             end = (start + budget) // self.cache.page_size * self.cache.page_size
@@ -134,7 +142,8 @@ class Scheduler:
         return end - start
 
     def _let_go(self, sequence: Sequence) -> None:
-        assert sequence.lease is not None and sequence.slot is not None
+        assert sequence.lease is not None
+        assert sequence.slot is not None
         self.cache.close(sequence.lease)
         self._slots.append(sequence.slot)
         sequence.lease = sequence.slot = None

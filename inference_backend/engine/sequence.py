@@ -1,4 +1,4 @@
-"""One generation inside the engine: its tokens, how far they are computed, its pages, its numbers."""
+"""One generation in the engine: its tokens, how far they are computed, its pages, its numbers."""
 
 from collections import deque
 from dataclasses import dataclass, field
@@ -14,8 +14,8 @@ class Sequence:
     """Mutable state of a generation.
 
     Attributes:
-        tokens: prompt and answer. The last one has been sampled and is not in the cache yet, except while the
-            prompt (or, after a preemption, everything so far) is being computed.
+        tokens: prompt and answer. The last one has been sampled and is not in the cache yet, except
+            while the prompt (or, after a preemption, everything so far) is being computed.
         num_computed: tokens whose keys and values are in the cache.
         prefill_target: compute up to here, then sample.
         slot: row of the engine's per-sequence tensors; ``None`` while waiting.
@@ -63,7 +63,9 @@ def make_sequence(request: GenerationRequest) -> Sequence:
 
 
 def accept_tokens(sequence: Sequence, tokens: list[int], eos_token_ids: frozenset[int]) -> None:
-    """Appends sampled tokens up to the first one that ends the generation, and sets the reason if there is one."""
+    """Appends sampled tokens up to the first one that ends the generation, and sets the reason if
+    there is one.
+    """
     sampling = sequence.request.sampling
     stops = (
         sampling.stop_token_ids if sampling.ignore_eos else sampling.stop_token_ids | eos_token_ids

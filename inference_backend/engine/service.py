@@ -1,6 +1,7 @@
-"""Runs the engine's loop in a thread of its own and gives asyncio callers a stream for each generation."""
+"""Runs the engine's loop in its own thread and gives asyncio callers a stream per generation."""
 
 import asyncio
+import contextlib
 import logging
 import threading
 from collections import deque
@@ -71,7 +72,7 @@ class EngineService:
                 self._send(lambda: self._abort(request.request_id))
 
     def _admit(self, request: GenerationRequest) -> _Listener:
-        """Refuses what cannot be served before the loop sees it, and registers a listener for the rest."""
+        """Refuses what cannot be served before the loop sees it; registers a listener else."""
         self._engine.check(request)
         listener = _Listener(asyncio.get_running_loop(), asyncio.Queue())
         with self._wake:
@@ -130,7 +131,10 @@ class EngineService:
             self._wake.notify()
 
     def _run(self) -> None:
-        """The loop. A failing step ends the service: a cache in an unknown state must not answer anybody."""
+        """The loop.
+
+        A failing step ends the service: a cache in an unknown state must not answer anybody.
+        """
         try:
             while self._wait_for_work():
                 if self._engine.has_work:
@@ -143,7 +147,10 @@ class EngineService:
             self._say_goodbye()
 
     def _wait_for_work(self) -> bool:
-        """Carries out what was asked for; sleeps while there is nothing to do. False ends the loop."""
+        """Carries out what was asked for; sleeps while there is nothing to do.
+
+        False ends the loop.
+        """
         with self._wake:
             while not (self._commands or self._engine.has_work or self._is_stopping):
                 self._wake.wait()
@@ -166,5 +173,5 @@ class EngineService:
 
 def _post(listener: _Listener, output: StepOutput | None) -> None:
     """Hands an output over to the listener's event loop, unless that has been closed."""
-    if not listener.loop.is_closed():
+    with contextlib.suppress(RuntimeError):  # closed; asking before would leave a gap
         listener.loop.call_soon_threadsafe(listener.queue.put_nowait, output)

@@ -8,7 +8,8 @@ class EngineSnapshot:
     """Gauges, and totals since the start.
 
     Attributes:
-        pages_cached: pages without a holder that are kept for reuse (not counted in ``pages_free``).
+        pages_cached: pages without a holder that are kept for reuse (not counted in
+            ``pages_free``).
         max_context: longest sequence that this engine accepts, in tokens.
         is_alive: the loop runs.
     """

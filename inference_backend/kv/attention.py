@@ -15,8 +15,8 @@ from inference_backend.model.transformer import Attend
 class Group:
     """Sequences that bring the same number of tokens each.
 
-    Token ``r`` of sequence ``b`` is row ``b * width + r`` of the group; it stands at ``first[b] + r`` and sees
-    everything up to itself.
+    Token ``r`` of sequence ``b`` is row ``b * width + r`` of the group; it stands at ``first[b] +
+    r`` and sees everything up to itself.
 
     Attributes:
         page_table: ``[B, P]`` pages of each sequence, padded with 0.
@@ -45,7 +45,10 @@ class AttentionBackend(Protocol):
 
 
 class TorchAttention:
-    """Gathers each sequence's pages and lets torch attend. Exact on every device, made for the CPU."""
+    """Gathers each sequence's pages and lets torch attend.
+
+    Exact on every device, made for the CPU.
+    """
 
     def __init__(self, store: KvStore) -> None:
         self.store = store
@@ -66,7 +69,8 @@ class TorchAttention:
         def attend(layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
             store.write(layer, pages, offsets, key, value)
             kv_heads, groups = key.shape[1], query.shape[1] // key.shape[1]
-            gathered = store.data[layer].index_select(0, table).unflatten(0, (count, used))
+            stored = store.data[layer]
+            gathered = stored.index_select(0, table).view(count, used, *stored.shape[1:])
             # [B, P, 2, page, kv_heads, head_dim] -> two of [B, kv_heads, P * page, head_dim]
             keys, values = (gathered[:, :, part].flatten(1, 2).transpose(1, 2) for part in (0, 1))
             # The query heads that share a key head become rows of one product.
@@ -76,7 +80,7 @@ class TorchAttention:
             attended = functional.scaled_dot_product_attention(
                 rows, keys, values, attn_mask=mask.repeat(1, 1, groups, 1)
             )
-            attended = attended.unflatten(2, (groups, width)).permute(0, 3, 1, 2, 4)
+            attended = attended.view(count, kv_heads, groups, width, -1).permute(0, 3, 1, 2, 4)
             return attended.reshape(count * width, kv_heads * groups, -1)
 
         return attend

@@ -12,15 +12,18 @@ class Lease:
     Attributes:
         pages: page numbers; token ``i`` lives in ``pages[i // page_size]``.
         reused: how many of them were found in the prefix index.
+        revision: rises when a page is replaced by another, not when the lease grows.
     """
 
-    __slots__ = ("pages", "published", "reused", "salt")
+    __slots__ = ("pages", "published", "reused", "revision", "salt")
 
     def __init__(self, pages: list[int], salt: str) -> None:
         self.pages = pages
+        self.revision = 0
         self.salt = salt
         self.reused = len(pages)
         self.published = len(pages)
+        self.is_private = False
 
 
 class PageCache:
@@ -35,9 +38,9 @@ class PageCache:
         return -(-tokens // self.page_size)
 
     def open(self, tokens: Sequence[int], salt: str, reserve_tokens: int) -> Lease | None:
-        """A lease with room for ``reserve_tokens``, beginning with the pages already known; ``None`` if they
-        do not fit now.
+        """A lease with room for ``reserve_tokens``, beginning with the pages already known.
 
+        ``None`` if they do not fit now.
         At least one token stays to be computed: its hidden state is needed.
         """
         known = self.prefix.match(tokens[: len(tokens) - 1], salt)
@@ -61,9 +64,9 @@ class PageCache:
         return True
 
     def publish(self, lease: Lease, tokens: Sequence[int], computed: int) -> None:
-        """Lets other sequences find the pages that are full and computed (the first ``computed`` tokens)."""
+        """Lets others find the pages that are full and computed (``computed`` tokens are)."""
         size = self.page_size
-        while (lease.published + 1) * size <= computed:
+        while not lease.is_private and (lease.published + 1) * size <= computed:
             index = lease.published
             page_tokens = tuple(tokens[index * size : (index + 1) * size])
             parent = self._parent(lease, tokens, index)
@@ -72,11 +75,31 @@ class PageCache:
             lease.published += 1
 
     def _parent(self, lease: Lease, tokens: Sequence[int], index: int) -> int | str | None:
-        """The indexed page before ``index``. ``None`` if ours is a duplicate: then what follows is not findable."""
+        """The indexed page before ``index``.
+
+        ``None`` if ours is a duplicate: then what follows is not findable.
+        """
         if index == 0:
             return lease.salt
         before = lease.pages[index - 1]
         return before if before in self.prefix else None
+
+    def make_private(self, lease: Lease, index: int) -> tuple[int, int] | None:
+        """Makes sure that nobody else holds or finds page ``index`` of the lease.
+
+        Returns the page that was there and the one that is there now, whose content the caller must
+        copy if they differ. ``None`` if a new page was needed and there is none.
+        """
+        page = lease.pages[index]
+        if self.pool.holders(page) == 1:
+            self.prefix.remove(page)
+            return page, page
+        if self.pool.num_available == 0:
+            return None
+        lease.pages[index] = self.pool.allocate()
+        lease.revision += 1
+        self.pool.release(page, keep=page in self.prefix)
+        return page, lease.pages[index]
 
     def close(self, lease: Lease) -> None:
         """Lets all pages go, the last one first. Indexed pages stay cached."""

@@ -11,9 +11,10 @@ class OutOfPages(Exception):
 class PagePool:
     """Reference counts of pages ``1 … num_pages``. Page 0 is scratch: padding rows write there.
 
-    A page is *free*, *held* (one or more holders), or *cached* (no holder, but its content may be wanted again).
-    Cached pages are evicted in the order in which they were let go. Holders let their pages go from the last to
-    the first, so a page is never evicted before those that continue it.
+    A page is *free*, *held* (one or more holders), or *cached* (no holder, but its content may be
+    wanted again). Cached pages are evicted in the order in which they were let go. Holders let
+    their pages go from the last to the first, so a page is never evicted before those that continue
+    it.
     """
 
     def __init__(self, num_pages: int, on_evict: Callable[[int], None]) -> None:
@@ -75,5 +76,7 @@ class PagePool:
         free, cached = set(self._free), set(self._cached)
         held = {page for page, count in enumerate(self._holders) if count > 0}
         assert len(free) == len(self._free), "a page is free twice"
-        assert not (free & cached or free & held or cached & held), "a page is in two states"
+        assert len(free) + len(cached) + len(held) == len(free | cached | held), (
+            "a page is in two states"
+        )
         assert free | cached | held == set(range(1, self.num_pages + 1)), "a page is lost"

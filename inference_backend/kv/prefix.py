@@ -6,7 +6,9 @@ Tokens = tuple[int, ...]
 
 
 class PrefixIndex:
-    """A tree of full pages. A node is the page itself; its key is the page before it and its tokens.
+    """A tree of full pages.
+
+    A node is the page itself; its key is the page before it and its tokens.
 
     ``salt`` separates trees that must not share pages.
     """
@@ -49,7 +51,8 @@ class PrefixIndex:
     def remove(self, page: int) -> None:
         """Forgets a page and all that continue it, if it was known.
 
-        A page number is used again for other content, so what continued the old content must go with it.
+        A page number is used again for other content, so what continued the old content must go
+        with it.
         """
         doomed = [page]
         while doomed:

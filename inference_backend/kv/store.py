@@ -10,11 +10,12 @@ class KvStore:
     """Keys and values of all layers, the draft head's layer last.
 
     Attributes:
-        data: ``[layers + 1, pages + 1, 2, page_size, kv_heads, head_dim]``; index 0 of the third dimension is the
-            key, 1 the value. Page 0 is scratch.
-        tail_hidden: ``[pages + 2, hidden]``, the target's hidden state at the last position of each full page. The
-            draft head continues from it where a prefix was found or a chunk ended. Row 0 is the state before the
-            first token: zeros. The row after the last page is scratch.
+        data: ``[layers + 1, pages + 1, 2, page_size, kv_heads, head_dim]``; index 0 of the third
+            dimension is the key, 1 the value. Page 0 is scratch.
+        tail_hidden: ``[pages + 2, hidden]``, the target's hidden state at the last position of each
+            full page. The draft head continues from it where a prefix was found or a chunk ended.
+            Row 0 is the state before the first token: zeros. The row after the last page is
+            scratch.
     """
 
     def __init__(
@@ -41,6 +42,15 @@ class KvStore:
         stored = self.data[layer]
         stored[pages, 0, offsets] = key
         stored[pages, 1, offsets] = value
+
+    def keep_tails(self, hidden: Tensor, pages: Tensor, positions: Tensor) -> None:
+        """Keeps the rows of ``hidden [N, hidden]`` that stand at the last position of their page.
+
+        ``pages [N]`` and ``positions [N]`` say where each row stands.
+        """
+        is_tail = positions % self.page_size == self.page_size - 1
+        scratch = self.tail_hidden.shape[0] - 1
+        self.tail_hidden[torch.where(is_tail, pages, scratch)] = hidden
 
     def fill_noise(self, pages: list[int], seed: int) -> None:
         """Fills pages of every layer with normal noise of the layer's own spread."""

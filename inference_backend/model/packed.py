@@ -1,7 +1,8 @@
 """Faster matrix products on a CPU: weights laid out once in the order that oneDNN computes in.
 
-Put on from outside; the model does not know of it. A plain product rearranges the weights on every call, which costs
-more than the product itself while there are few rows: 2 to 4 times at 2 to 16 rows (``benchmarks/engine_speed.py``).
+Put on from outside; the model does not know of it. A plain product rearranges the weights on every
+call, which costs more than the product itself while there are few rows: 2 to 4 times at 2 to 16
+rows (``benchmarks/engine_speed.py``).
 """
 
 import torch
@@ -44,7 +45,7 @@ def can_pack(weight: Tensor) -> bool:
     return (
         weight.device.type == "cpu"
         and weight.dtype == torch.float32
-        and torch.backends.mkldnn.is_available()
+        and bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
     )
 
 

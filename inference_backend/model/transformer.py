@@ -1,4 +1,7 @@
-"""A plain Llama-architecture transformer over a flat batch of tokens. Knows no cache, no pages, no requests."""
+"""A plain Llama-architecture transformer over a flat batch of tokens.
+
+Knows no cache, no pages, no requests.
+"""
 
 from collections.abc import Callable, Mapping
 
@@ -9,9 +12,13 @@ from torch.nn import functional
 from inference_backend.model.shape import LlamaShape
 
 Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
-"""``attend(layer, query [N, heads, head_dim], key [N, kv_heads, head_dim], value [same]) -> [N, heads, head_dim]``.
+"""``attend(layer, query, key, value) -> attended``: one layer's attention for a flat batch.
 
-The caller stores key and value and reads whatever context each token has. That is all the model needs to know.
+``query`` and the result are ``[N, heads, head_dim]``, ``key`` and ``value`` are
+``[N, kv_heads, head_dim]``.
+
+The caller stores key and value and reads whatever context each token has. That is all the model
+needs to know.
 """
 
 
@@ -38,7 +45,10 @@ class RotaryTable(nn.Module):
 
 
 def rotate(states: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-    """Applies the rotary embedding to ``states [N, heads, head_dim]`` (half-split layout, as in Hugging Face's Llama)."""
+    """Applies the rotary embedding to ``states [N, heads, head_dim]``.
+
+    Half-split layout, as in Hugging Face's Llama.
+    """
     half = states.shape[-1] // 2
     swapped = states.roll(half, dims=-1)
     return (states * cosine + swapped * sine).to(states.dtype)
@@ -80,7 +90,8 @@ class DecoderLayer(nn.Module):
         hidden = hidden + self.output(attended.reshape(hidden.shape[0], -1))
         normed = rms_norm(hidden, self.mlp_norm, self.eps)
         gate, up = self.gate_up(normed).chunk(2, dim=-1)
-        return hidden + self.down(functional.silu(gate) * up)
+        finished: Tensor = hidden + self.down(functional.silu(gate) * up)
+        return finished
 
     def forward(self, hidden: Tensor, cosine: Tensor, sine: Tensor, attend: Attend) -> Tensor:
         query, key, value = self.project(hidden, cosine, sine)
@@ -107,7 +118,7 @@ class Transformer(nn.Module):
         self.rotary = RotaryTable(shape.head_dim, shape.rope_theta, shape.max_context)
 
     def forward(self, token_ids: Tensor, positions: Tensor, attend: Attend) -> Tensor:
-        """``token_ids [N]``, ``positions [N]`` -> final normalised hidden states ``[N, hidden]``."""
+        """``token_ids [N]``, ``positions [N]`` -> final normalised states ``[N, hidden]``."""
         hidden = self.embedding(token_ids)
         cosine, sine = self.rotary(positions)
         for layer in self.layers:
@@ -129,7 +140,9 @@ class Transformer(nn.Module):
 def build_transformer(
     shape: LlamaShape, tensors: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype
 ) -> Transformer:
-    """Makes the model from Hugging Face's Llama tensors, fused where one product can do the work of two or three.
+    """Makes the model from Hugging Face's Llama tensors.
+
+    They are fused where one product can do the work of two or three.
 
     Raises:
         KeyError: a tensor is missing.

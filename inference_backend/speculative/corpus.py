@@ -1,7 +1,7 @@
-"""Text for training a draft head, written by the target itself: prompts first, then its answers to them.
+"""Text for training a draft head, written by the target itself: prompts, then its answers.
 
-No data set is needed. The chat template up to the user's turn makes an instruction-tuned model write a user's turn
-(Magpie, arXiv 2406.08464); a few opening words give the prompts their variety.
+No data set is needed. The chat template up to the user's turn makes an instruction-tuned model
+write a user's turn (Magpie, arXiv 2406.08464); a few opening words give the prompts their variety.
 """
 
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ class Corpus:
 
 
 class StaticDecoder:
-    """Generates a rectangular batch, one column a step: no pages, no scheduling, nothing but throughput."""
+    """Generates a rectangular batch, one column a step: nothing but throughput."""
 
     def __init__(self, model: Transformer, batch: int, length: int) -> None:
         shape, weight = model.shape, model.norm
@@ -47,7 +47,9 @@ class StaticDecoder:
 
     @torch.inference_mode()
     def generate(self, forced: Tensor, forced_lengths: Tensor, temperatures: Tensor) -> Tensor:
-        """``forced [batch, n]`` opens each row up to its length; the rest is sampled. Returns ``[batch, length]``.
+        """``forced [batch, n]`` opens each row up to its length; the rest is sampled.
+
+        Returns ``[batch, length]``.
 
         A temperature of 0 means the most likely token.
         """
@@ -79,11 +81,12 @@ class StaticDecoder:
             keys, values = self.keys[layer], self.values[layer]
             keys.index_copy_(2, self.column, key.unsqueeze(2))
             values.index_copy_(2, self.column, value.unsqueeze(2))
-            grouped = query.unflatten(1, (key.shape[1], -1))
+            grouped = query.view(query.shape[0], key.shape[1], -1, query.shape[2])
             scores = grouped @ keys[:, :, :width].transpose(2, 3) * query.shape[-1] ** -0.5
             future = torch.arange(width, device=self.device) > self.column
             weights = scores.masked_fill(future, float("-inf")).softmax(dim=-1)
-            return (weights @ values[:, :, :width]).flatten(1, 2)
+            attended: Tensor = weights @ values[:, :, :width]
+            return attended.flatten(1, 2)
 
         hidden = self.model(self.current, self.column.expand(self.batch), attend)
         logits = self.model.logits(hidden)
@@ -112,7 +115,9 @@ def pad(rows: list[list[int]], device: torch.device) -> tuple[Tensor, Tensor]:
 def write_prompts(
     decoder: StaticDecoder, openings: list[list[int]], end_token: int, temperature: float
 ) -> list[list[int]]:
-    """Lets the model finish the user's turns that ``openings`` begin; one prompt a row, its end token included.
+    """Lets the model finish the user's turns that ``openings`` begin.
+
+    One prompt a row, its end token included.
 
     Rows that do not end in time are cut off at the decoder's length.
     """

@@ -37,8 +37,11 @@ def acceptance(
 def walk(
     rates: NDArray[np.float32], starts: list[int], lengths: list[int], seed: int = 0
 ) -> tuple[list[float], NDArray[np.float64]]:
-    """Steps through each row as the engine would. Returns the accept length of each row, and the share of steps
-    in which each draft position was accepted."""
+    """Steps through each row as the engine would.
+
+    Returns the accept length of each row, and the share of steps in which each draft position was
+    accepted.
+    """
     random = np.random.default_rng(seed)
     drafts = rates.shape[0]
     depth = np.zeros(drafts)

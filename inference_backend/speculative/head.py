@@ -1,11 +1,12 @@
-"""The draft head: one transformer layer that guesses the next tokens from the target's last hidden state.
+"""The draft head: one layer that guesses the next tokens from the target's last hidden state.
 
-The design follows multi-token prediction (DeepSeek-V3, arXiv 2412.19437, section 2.2) and is unrolled at
-inference as in EAGLE (arXiv 2401.15077): its own output takes the place of the target's hidden state.
+The design follows multi-token prediction (DeepSeek-V3, arXiv 2412.19437, section 2.2) and is
+unrolled at inference as in EAGLE (arXiv 2401.15077): its own output takes the place of the target's
+hidden state.
 
-Entry ``j`` of its cache belongs to the token at position ``j`` and is computed from that token's embedding and the
-target's hidden state at ``j - 1``. So it depends on the prefix up to ``j`` alone and can be shared between requests
-as the target's own pages are.
+Entry ``j`` of its cache belongs to the token at position ``j`` and is computed from that token's
+embedding and the target's hidden state at ``j - 1``. So it depends on the prefix up to ``j`` alone
+and can be shared between requests as the target's own pages are.
 """
 
 from dataclasses import dataclass, replace
@@ -26,7 +27,10 @@ class HeadShape:
 
 
 class DraftHead(nn.Module):
-    """Proposes tokens. The embedding and the output matrix are the target's own and not part of its weights."""
+    """Proposes tokens.
+
+    The embedding and the output matrix are the target's own and not part of its weights.
+    """
 
     def __init__(self, target: LlamaShape, head: HeadShape) -> None:
         super().__init__()
@@ -47,8 +51,10 @@ class DraftHead(nn.Module):
         sine: Tensor,
         attend: Attend,
     ) -> Tensor:
-        """``previous_hidden [N, hidden]``, ``embedded [N, hidden]`` -> ``[N, hidden]``: input of the output matrix,
-        and the ``previous_hidden`` of the next draft."""
+        """``previous_hidden [N, hidden]``, ``embedded [N, hidden]`` -> ``[N, hidden]``.
+
+        The result is the input of the output matrix, and the ``previous_hidden`` of the next draft.
+        """
         fused = self.fuse(self.mix(previous_hidden, embedded))
         return rms_norm(self.layer(fused, cosine, sine, attend), self.norm, self.eps)
 

@@ -22,8 +22,9 @@ class LoadedHead:
     """A draft head ready for use.
 
     Attributes:
-        frequent_tokens: token ids, most frequent first. Drafting from the first few thousand of them alone makes
-            the output product cheaper (FR-Spec, arXiv 2502.14856); verification stays exact.
+        frequent_tokens: token ids, most frequent first. Drafting from the first few thousand of
+            them alone makes the output product cheaper (FR-Spec, arXiv 2502.14856); verification
+            stays exact.
     """
 
     head: DraftHead
@@ -75,8 +76,8 @@ def load_head(
         raise ModelUnavailable(f"{path} is not a draft head: {error}") from error
     if shape.hidden_size != target.hidden_size:
         raise ModelUnavailable(
-            f"draft head {path} was made for hidden size {shape.hidden_size} ({metadata.get('target')}), "
-            f"but {target.name} has {target.hidden_size}"
+            f"draft head {path} was made for hidden size {shape.hidden_size} "
+            f"({metadata.get('target')}), but {target.name} has {target.hidden_size}"
         )
     head = DraftHead(target, shape)
     head.load_state_dict(tensors)

@@ -1,10 +1,9 @@
-"""Drafts the next tokens of every sequence with the draft head, and keeps them until they are verified."""
-
-from typing import TYPE_CHECKING
+"""Drafts the next tokens of every sequence, and keeps them until they are verified."""
 
 import torch
 from torch import Tensor
 
+from inference_backend.engine.decode_inputs import DecodeInputs
 from inference_backend.engine.sampling import sampling_rows, uniforms
 from inference_backend.engine.sequence import Sequence
 from inference_backend.kv.attention import AttentionBackend, Group
@@ -14,15 +13,13 @@ from inference_backend.model.transformer import Transformer
 from inference_backend.speculative.head_file import LoadedHead
 from inference_backend.speculative.verify import DraftChoices, SamplingRows, draw, one_hot
 
-if TYPE_CHECKING:
-    from inference_backend.engine.runner import DecodeInputs
-
 
 class Proposer:
     """Runs the draft head in a chain, one token after the other.
 
     Attributes:
-        tokens: ``[slots + 1, D]`` the drafts of each sequence by its slot; the last slot is scratch.
+        tokens: ``[slots + 1, D]`` the drafts of each sequence by its slot; the last slot is
+            scratch.
     """
 
     def __init__(
@@ -49,17 +46,23 @@ class Proposer:
         self._probabilities = torch.zeros((*size, matrix.shape[0]), device=store.device)
 
     def choices(self, slots: Tensor, temperature: Tensor) -> DraftChoices:
-        """What was proposed for the sequences in ``slots [B]``. Greedy ones proposed their best guess for sure."""
+        """What was proposed for the sequences in ``slots [B]``.
+
+        Greedy ones proposed their best guess for sure.
+        """
         index, probabilities = self._index[slots], self._probabilities[slots]
         certain = one_hot(index.flatten(), probabilities.shape[-1]).view_as(probabilities)
         probabilities = torch.where(temperature[:, None, None] > 0, probabilities, certain)
         return DraftChoices(self.tokens[slots], probabilities, index, self.vocabulary)
 
     def propose_after_decode(
-        self, inputs: "DecodeInputs", hidden: Tensor, accepted: Tensor, tokens: Tensor
+        self, inputs: DecodeInputs, hidden: Tensor, accepted: Tensor, tokens: Tensor
     ) -> None:
-        """Reads the verified tokens ``[B, D + 1]`` with the target's ``hidden [B * (D + 1), hidden]`` that precede
-        them, and drafts on. Rows beyond ``accepted`` are computed and overwritten later."""
+        """Reads the verified ``tokens [B, D + 1]`` and drafts on.
+
+        ``hidden [B * (D + 1), hidden]`` is the target's, each row the one that precedes its token.
+        Rows beyond ``accepted`` are computed and overwritten later.
+        """
         group = inputs.group
         after = Group(group.page_table, group.first + 1, group.width)
         out = self._read(after, hidden, tokens.flatten())
@@ -76,7 +79,7 @@ class Proposer:
         token_ids: Tensor,
         sampled: Tensor | None,
     ) -> None:
-        """Reads a prompt's chunk, and drafts if its last token has been followed by a ``sampled [1]`` one."""
+        """Reads a prompt's chunk, and drafts if a token was ``sampled [1]`` after its last one."""
         assert sequence.lease is not None
         start = int(group.first)
         before = sequence.lease.pages[start // self.store.page_size - 1] if start > 0 else 0
@@ -106,7 +109,7 @@ class Proposer:
     def _chain(
         self, at: Group, hidden: Tensor, slots: Tensor, rows: SamplingRows | None, drawn: Tensor
     ) -> None:
-        """Drafts from ``hidden [B, hidden]``, the head's output for the token that stands at ``at``."""
+        """Drafts from ``hidden [B, hidden]``, the head's output for the token that is at ``at``."""
         for depth in range(self.num_drafts):
             index = self._choose(hidden, slots, rows, drawn[:, depth], depth)
             chosen = index if self.vocabulary is None else self.vocabulary[index]
@@ -119,7 +122,7 @@ class Proposer:
     def _choose(
         self, hidden: Tensor, slots: Tensor, rows: SamplingRows | None, drawn: Tensor, depth: int
     ) -> Tensor:
-        logits = self._unembed(hidden).float()
+        logits: Tensor = self._unembed(hidden).float()
         best = logits.argmax(-1)
         if rows is None:
             return best

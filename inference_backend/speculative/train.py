@@ -1,4 +1,7 @@
-"""Trains a draft head on text that its target writes: ``python -m inference_backend.speculative.train --help``."""
+"""Trains a draft head on text that its target writes.
+
+``python -m inference_backend.speculative.train --help``
+"""
 
 import argparse
 import math
@@ -10,8 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from inference_backend.model.progress import ProgressBar
+from inference_backend.model.source import load_model_files
 from inference_backend.model.transformer import Transformer, build_transformer
-from inference_backend.model.weights import load_model_files, load_tokenizer, load_weights
+from inference_backend.model.weights import load_tokenizer, load_weights
 from inference_backend.speculative.corpus import (
     Corpus,
     StaticDecoder,
@@ -76,7 +81,10 @@ def make_source(model: Transformer, tokenizer: Any) -> Source:
 def write_corpus(
     source: Source, plan: TrainingPlan, seconds: float, seed: int
 ) -> tuple[Corpus, list[int]]:
-    """Rounds of prompts and answers until the time is over (one round at least). Also where each answer starts."""
+    """Rounds of prompts and answers until the time is over (one round at least).
+
+    Also where each answer starts.
+    """
     device = source.model.norm.device
     prompter = StaticDecoder(source.model, plan.rows, 128)
     answerer = StaticDecoder(source.model, plan.rows, plan.length)
@@ -153,7 +161,7 @@ def _loss(
         [(is_text & (index >= k)).float() * 0.8 ** (k - 1) for k in range(1, drafts + 1)]
     )
     weights = weights.flatten(1)
-    total: Tensor = DraftLoss.apply(
+    total: Tensor = DraftLoss.apply(  # type: ignore[no-untyped-call]
         outputs.to(hidden.dtype),
         hidden.flatten(0, 1),
         weights,
@@ -179,8 +187,10 @@ def report(
             rates = acceptance(source.model, head, tokens, drafts, temperature)
             each, depth = walk(rates, [starts[i] for i in rows], lengths)
             print(
-                f"held out, temperature {temperature}, {drafts} drafts: accept length {sum(each) / len(each):.2f} "
-                f"(median {sorted(each)[len(each) // 2]:.2f}), accepted by depth {depth.round(2).tolist()}",
+                f"held out, temperature {temperature}, {drafts} drafts: "
+                f"accept length {sum(each) / len(each):.2f} "
+                f"(median {sorted(each)[len(each) // 2]:.2f}), "
+                f"accepted by depth {depth.round(2).tolist()}",
                 flush=True,
             )
 
@@ -221,7 +231,8 @@ def main() -> None:
     plan = TrainingPlan(**{name: getattr(options, name) for name in fields})
     device = torch.device(options.device)
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-    folder = load_model_files(options.model)
+    with ProgressBar() as progress:
+        folder = load_model_files(options.model, progress)
     loaded = load_weights(folder)
     model = build_transformer(loaded.config, loaded.tensors, device, dtype)
     source = make_source(model, load_tokenizer(folder))

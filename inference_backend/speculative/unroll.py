@@ -1,10 +1,12 @@
-"""The draft head over whole sequences at once, unrolled as it is when it drafts; and the loss it is trained with.
+"""The draft head over whole sequences at once, unrolled as when it drafts; and its loss.
 
-All tensors are indexed by position. In step ``k`` (1-based) the entry at position ``i`` is the ``k``-th draft of the
-chain whose first token is at ``i - k + 1``; it guesses the token at ``i + 1``. So every step has the same target,
-the model's own distribution at ``i``.
+All tensors are indexed by position. In step ``k`` (1-based) the entry at position ``i`` is the
+``k``-th draft of the chain whose first token is at ``i - k + 1``; it guesses the token at ``i +
+1``. So every step has the same target, the model's own distribution at ``i``.
 """
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -19,15 +21,20 @@ def target_hidden(model: Transformer, tokens: Tensor) -> Tensor:
     rows, length = tokens.shape
 
     def attend(_layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        parts = [part.unflatten(0, (rows, length)).transpose(1, 2) for part in (query, key, value)]
+        query, key, value = (_by_row(part, rows).transpose(1, 2) for part in (query, key, value))
         attended = torch.nn.functional.scaled_dot_product_attention(
-            *parts, is_causal=True, enable_gqa=True
+            query, key, value, is_causal=True, enable_gqa=True
         )
         return attended.transpose(1, 2).flatten(0, 1)
 
     positions = torch.arange(length, device=tokens.device).repeat(rows)
     hidden: Tensor = model(tokens.flatten(), positions, attend)
-    return hidden.unflatten(0, (rows, length))
+    return _by_row(hidden, rows)
+
+
+def _by_row(states: Tensor, rows: int) -> Tensor:
+    """``[rows * length, ...]`` -> ``[rows, length, ...]``."""
+    return states.reshape(rows, states.shape[0] // rows, *states.shape[1:])
 
 
 def unrolled(
@@ -46,7 +53,7 @@ def unrolled(
     for _ in range(steps):
         attend = _chain_attention(cache, rows, length)
         out = head(_shift(previous, 1).flatten(0, 1), embedded, cosine, sine, attend)
-        outputs.append(out.unflatten(0, (rows, length)))
+        outputs.append(_by_row(out, rows))
         previous = outputs[-1]
     return outputs
 
@@ -57,11 +64,11 @@ def _shift(states: Tensor, by: int) -> Tensor:
 
 
 def _chain_attention(cache: list[tuple[Tensor, Tensor]], rows: int, length: int) -> Attend:
-    """Attention of the next step: the real entries up to the chain's first token, then the chain's own."""
+    """Attention of the next step: real entries up to the chain's first token, then its own."""
 
     def attend(_layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         groups = query.shape[1] // key.shape[1]
-        query, key, value = (part.unflatten(0, (rows, length)) for part in (query, key, value))
+        query, key, value = (_by_row(part, rows) for part in (query, key, value))
         cache.append((key.repeat_interleave(groups, 2), value.repeat_interleave(groups, 2)))
         step, (first_key, first_value) = len(cache), cache[0]
         query = query * query.shape[-1] ** -0.5
@@ -84,7 +91,7 @@ def _chain_attention(cache: list[tuple[Tensor, Tensor]], rows: int, length: int)
 
 
 class DraftLoss(torch.autograd.Function):
-    """Cross-entropy against the target's distribution, mixed with the share of drafts that would be rejected.
+    """Cross-entropy against the target's distribution, mixed with the share of refused drafts.
 
     The gradient is made chunk by chunk in the forward pass, so that logits over the vocabulary
     (49,152 columns a token and step) never exist for a whole batch at once.
@@ -100,8 +107,11 @@ class DraftLoss(torch.autograd.Function):
         rejection: float,
         chunk: int,
     ) -> Tensor:
-        """``outputs [steps, N, hidden]``, ``hidden [N, hidden]`` (the target's), ``weights [steps, N]``."""
-        mixed_loss = _compiled_loss if outputs.is_cuda else _mixed_loss
+        """``outputs [steps, N, hidden]``, the target's ``hidden [N, hidden]``.
+
+        ``weights [steps, N]``.
+        """
+        mixed_loss = _compiled_loss() if outputs.is_cuda else _mixed_loss
         gradient = torch.empty_like(outputs)
         total = torch.zeros((), device=outputs.device)
         share = torch.tensor(rejection, device=outputs.device)
@@ -127,8 +137,8 @@ def _mixed_loss(
 ) -> tuple[Tensor, Tensor]:
     """Weighted loss ``[N]`` and its derivative by the draft's logits ``[N, vocab]``.
 
-    ``(1 - rejection) * cross-entropy + rejection * (1 - sum(min(target, draft)))``: the second part is exactly the
-    share of drafts that speculative sampling rejects at temperature 1.
+    ``(1 - rejection) * cross-entropy + rejection * (1 - sum(min(target, draft)))``: the second part
+    is exactly the share of drafts that speculative sampling rejects at temperature 1.
     """
     log_draft = logits.float().log_softmax(-1)
     draft = log_draft.exp()
@@ -141,4 +151,7 @@ def _mixed_loss(
     return loss * weights, (slope * weights[:, None]).to(logits.dtype)
 
 
-_compiled_loss = torch.compile(_mixed_loss, dynamic=False)
+@functools.cache
+def _compiled_loss() -> Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Compiled when first used: the compiler takes seconds to import."""
+    return torch.compile(_mixed_loss, dynamic=False)

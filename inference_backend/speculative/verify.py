@@ -1,8 +1,9 @@
 """Speculative sampling's arithmetic: tensors in, tokens out. Random numbers come in from outside.
 
-The rule is that of Leviathan et al. (arXiv 2211.17192) and Chen et al. (arXiv 2302.01318): a draft ``x`` is kept with
-probability ``min(1, target(x) / draft(x))``; at the first rejection the token is drawn from what the target has more
-of than the draft. Whatever the draft is, the tokens that come out have the target's distribution.
+The rule is that of Leviathan et al. (arXiv 2211.17192) and Chen et al. (arXiv 2302.01318): a draft
+``x`` is kept with probability ``min(1, target(x) / draft(x))``; at the first rejection the token is
+drawn from what the target has more of than the draft. Whatever the draft is, the tokens that come
+out have the target's distribution.
 """
 
 from dataclasses import dataclass
@@ -11,7 +12,10 @@ import torch
 from torch import Tensor
 
 TOP_CANDIDATES = 256
-"""Top-p is decided among this many most likely tokens where they carry the mass: no sort of the vocabulary."""
+"""Top-p is decided among this many most likely tokens where they carry the mass.
+
+That saves a sort of the vocabulary.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +36,16 @@ class SamplingRows:
 
     def repeat(self, times: int) -> "SamplingRows":
         """Every row ``times`` times in a row."""
-        parts = [
-            part.repeat_interleave(times) for part in (self.temperature, self.top_p, self.top_k)
-        ]
-        return SamplingRows(*parts, self.is_filtered)
+        return SamplingRows(
+            self.temperature.repeat_interleave(times),
+            self.top_p.repeat_interleave(times),
+            self.top_k.repeat_interleave(times),
+            self.is_filtered,
+        )
 
 
 def distribution(logits: Tensor, rows: SamplingRows) -> Tensor:
-    """What the target samples from: ``logits [N, vocab]`` -> probabilities ``[N, vocab]`` (float32).
+    """What the target samples from: ``logits [N, vocab]`` -> float32 probabilities, same shape.
 
     Order as in transformers and SGLang: temperature, then top-k, then top-p of what is left.
     """
@@ -70,7 +76,7 @@ def _filter(cooled: Tensor, rows: SamplingRows) -> Tensor:
 
 
 def _threshold(cooled: Tensor, rows: SamplingRows, width: int) -> tuple[Tensor, Tensor]:
-    """Lowest logit that stays, judged by the ``width`` largest; and whether these were enough to judge.
+    """Lowest logit that stays, judged by the ``width`` largest; and whether these were enough.
 
     Tokens tied with the last kept one stay as well.
     """
@@ -87,19 +93,22 @@ def _threshold(cooled: Tensor, rows: SamplingRows, width: int) -> tuple[Tensor, 
     count = kept.sum(-1).clamp(min=1)
     threshold = top.gather(1, count[:, None] - 1)[:, 0]
     no_limit = (rows.top_p >= 1) & ~is_cut
-    is_settled = (count < width) | no_limit
+    # Of a top-k beyond the width not all is seen, so its mass is not known.
+    is_seen = ~is_cut | (rows.top_k <= width)
+    is_settled = (is_seen & (count < width)) | no_limit
     return torch.where(no_limit, torch.full_like(threshold, float("-inf")), threshold), is_settled
 
 
 def draw(weights: Tensor, uniforms: Tensor) -> Tensor:
-    """One index a row, with probability proportional to ``weights [N, size]`` (not negative, not all zero).
+    """One index a row, with probability proportional to ``weights [N, size]``.
 
+    They are not negative, and not all zero in any row.
     Inverse of the cumulative sum at ``uniforms [N]``, each in [0, 1).
     """
     cumulative = weights.cumsum(-1)
     total = cumulative[:, -1:]
-    # Strictly above u * total: an entry of weight zero is never chosen. Rounding must not lead past the last
-    # entry with weight, where the cumulative sum first reaches its total.
+    # Strictly above u * total: an entry of weight zero is never chosen. Rounding must not lead past
+    # the last entry with weight, where the cumulative sum first reaches its total.
     above = (cumulative > uniforms[:, None] * total).int().argmax(-1)
     last = (cumulative >= total).int().argmax(-1)
     return torch.minimum(above, last)
@@ -126,7 +135,8 @@ def verify(target: Tensor, drafts: DraftChoices, uniforms: Tensor) -> tuple[Tens
     """Keeps drafts and draws one more token.
 
     Args:
-        target: ``[B, D + 1, vocab]`` the target's probabilities after the last token and after each draft.
+        target: ``[B, D + 1, vocab]`` the target's probabilities after the last token and after each
+            draft.
         uniforms: ``[B, D + 1]`` in [0, 1): one for each draft, and one for the token after them.
 
     Returns:
@@ -146,7 +156,8 @@ def verify(target: Tensor, drafts: DraftChoices, uniforms: Tensor) -> tuple[Tens
     refused = drafts.probabilities[row, accepted.clamp(max=depth - 1)]
     refused = torch.where((accepted < depth)[:, None], refused, torch.zeros_like(refused))
     residual = _subtract(left, refused, drafts.vocabulary)
-    # Rounding can leave nothing where the two distributions are equal: then the target's own is right.
+    # Rounding can leave nothing where the two distributions are equal: then the target's own is
+    # right.
     residual = torch.where(residual.sum(-1, keepdim=True) > 0, residual, left)
     last = draw(residual, uniforms[:, depth])
     tokens = torch.cat([drafts.tokens, last[:, None]], dim=1)

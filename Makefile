@@ -1,0 +1,69 @@
+# One command each; every target does its own set-up in .venv (nothing outside it is touched).
+#   make demo ARGS="--requests 24"     make test     make PYTHON=python3.12 test
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format types lock clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+LOG := $(VENV)/install.log
+READY := $(VENV)/.ready
+ARGS ?=
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+demo: $(READY) ## two engine replicas, one of them sick, first without and then with the proxy
+	@exec $(BIN)/specwatch demo $(ARGS)
+
+test: lint types ## the gate: format, lint, types, tests
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY) ## ruff: format and rules, changes nothing
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(READY) ## mypy, strict
+	$(BIN)/mypy --strict
+
+format: $(READY) ## write the format and the safe fixes
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: ## resolve the dependencies anew and print the pins for requirements.lock
+	@scratch=$$(mktemp -d); trap 'rm -rf "$$scratch"' EXIT; \
+	$(PYTHON) -m venv "$$scratch/venv"; \
+	"$$scratch/venv/bin/pip" install --quiet 'setuptools>=77' '.[backend,dev]'; \
+	"$$scratch/venv/bin/pip" freeze --all --exclude specwatch --exclude pip | sed 's/+cpu$$//'
+
+clean: ## remove the environment, caches and builds
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+# The stamp is as new as the lock it was made from, so a second run starts at once.
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "specwatch needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1 | head -n 1)." >&2; \
+	  echo "Name another one: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	@echo "Setting up $(VENV) with $$($(PYTHON) --version): once, then only after the lock has changed."
+	@# Some systems ship venv without pip: then the outer pip puts one in.
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV) >/dev/null 2>&1 || { \
+	  $(PYTHON) -m venv --clear --without-pip $(VENV) && \
+	  $(PYTHON) -m pip --python $(BIN)/python --quiet install pip; } || { \
+	  echo "Could not make $(VENV): '$(PYTHON)' needs its venv module and pip (Debian: python3-venv)." >&2; exit 1; }
+	@$(call install,-r requirements.lock)
+	@$(call install,--no-deps --no-build-isolation -e .)
+	@touch $@
+
+# One line of progress; the whole output goes to a log that is shown when pip fails.
+define install
+$(PIP) install --progress-bar off $(1) 2>&1 | tee -a $(LOG) | \
+  awk -v total=$$(grep -c '^[a-z]' requirements.lock) -v tty=$$(test -t 1 && echo 1 || echo 0) \
+    '/^(Collecting|Processing)/ {n++; if (tty) printf "\r\033[K  fetching %d of %d: %.50s", n, total, $$2; \
+      else if (n % 20 == 0) printf "  fetching %d of %d\n", n, total; fflush()} \
+     /^Installing/ {printf "%s  installing ...\n", (tty ? "\r\033[K" : ""); fflush()}' || { \
+  echo; tail -n 15 $(LOG) >&2; echo "pip failed; all of its output is in $(LOG)" >&2; exit 1; }
+endef

@@ -1,0 +1,248 @@
+"""Every metric that specwatch exports, once. Knows names, labels and buckets, and no numbers."""
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class MetricType(enum.StrEnum):
+    """The Prometheus type."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric family.
+
+    Attributes:
+        name: full name as scraped; a counter ends in ``_total``.
+        unit: what one is: ``requests``, ``tokens``, ``seconds``, ``ratio`` …
+        labels: label names; each has few values (see ``monitor/labels.py``).
+        buckets: upper bounds of a histogram, without infinity.
+    """
+
+    name: str
+    type: MetricType
+    unit: str
+    help: str
+    labels: Sequence[str] = ()
+    buckets: Sequence[float] = ()
+
+
+_ACCEPT_LENGTH = (1.0, 1.05, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.8, 2.0, 2.25, 2.5, 3.0, 3.5, 4.0, 6.0)
+_ACCEPT_RATE = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.94, 0.96, 0.98, 1.0)
+_TOKENS = (0.0, 8.0, 16.0, 32.0, 64.0, 96.0, 128.0, 192.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0)
+_DELAY = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
+_DURATION = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0)
+
+REQUESTS = Metric(
+    "specwatch_requests_total",
+    MetricType.COUNTER,
+    "requests",
+    "Client requests that ended, by what the client got.",
+    ("model", "outcome"),
+)
+ATTEMPTS = Metric(
+    "specwatch_attempts_total",
+    MetricType.COUNTER,
+    "attempts",
+    "Dispatches of a request to a replica that ended, by how.",
+    ("replica", "engine", "outcome"),
+)
+ANOMALIES = Metric(
+    "specwatch_anomalies_total",
+    MetricType.COUNTER,
+    "verdicts",
+    "Attempts with a verdict, whether stopped or let through and marked.",
+    ("kind", "replica", "detector"),
+)
+ACCEPT_LENGTH = Metric(
+    "specwatch_accept_length",
+    MetricType.HISTOGRAM,
+    "tokens",
+    "Tokens out per verification step over a whole attempt, bonus token included.",
+    ("replica", "model"),
+    _ACCEPT_LENGTH,
+)
+ACCEPT_RATE = Metric(
+    "specwatch_accept_rate",
+    MetricType.HISTOGRAM,
+    "ratio",
+    "Share of the proposed draft tokens that were kept over a whole attempt.",
+    ("replica", "model"),
+    _ACCEPT_RATE,
+)
+DETECTION_TOKENS = Metric(
+    "specwatch_detection_tokens",
+    MetricType.HISTOGRAM,
+    "tokens",
+    "Tokens from the estimated onset of an anomaly to its alarm.",
+    ("kind",),
+    _TOKENS,
+)
+LEAKED_TOKENS = Metric(
+    "specwatch_leaked_tokens_total",
+    MetricType.COUNTER,
+    "tokens",
+    "Tokens after the estimated onset that had reached the client before the alarm.",
+    ("kind",),
+)
+WASTED_TOKENS = Metric(
+    "specwatch_wasted_tokens_total",
+    MetricType.COUNTER,
+    "tokens",
+    "Tokens generated and thrown away, by how their attempt ended.",
+    ("reason",),
+)
+RETRIES = Metric(
+    "specwatch_retries_total",
+    MetricType.COUNTER,
+    "attempts",
+    "Second and later attempts of a request, by how they ended.",
+    ("outcome",),
+)
+RETRIES_REFUSED = Metric(
+    "specwatch_retries_refused_total",
+    MetricType.COUNTER,
+    "requests",
+    "Requests that needed another attempt and were refused one.",
+    ("reason",),
+)
+ADDED_DELAY = Metric(
+    "specwatch_added_delay_seconds",
+    MetricType.HISTOGRAM,
+    "seconds",
+    "What watching and retrying cost the client: time until the delivering attempt was sent "
+    "plus the longest hold-back.",
+    ("model",),
+    _DELAY,
+)
+HELD = Metric(
+    "specwatch_held_seconds",
+    MetricType.HISTOGRAM,
+    "seconds",
+    "Longest time by which the hold-back delayed text of one attempt.",
+    ("replica",),
+    _DELAY,
+)
+REQUEST_DURATION = Metric(
+    "specwatch_request_duration_seconds",
+    MetricType.HISTOGRAM,
+    "seconds",
+    "Time from a client's request to the last byte of its answer.",
+    ("model", "outcome"),
+    _DURATION,
+)
+TIME_TO_FIRST_BYTE = Metric(
+    "specwatch_time_to_first_byte_seconds",
+    MetricType.HISTOGRAM,
+    "seconds",
+    "Time from a client's request to the first byte of its answer.",
+    ("model",),
+    _DURATION,
+)
+COMPLETION_TOKENS = Metric(
+    "specwatch_completion_tokens_total",
+    MetricType.COUNTER,
+    "tokens",
+    "Tokens of the answers that clients got.",
+    ("model",),
+)
+REPLICA_STATE = Metric(
+    "specwatch_replica_state",
+    MetricType.GAUGE,
+    "flag",
+    "1 for the state that a replica is in, 0 for the others.",
+    ("replica", "state"),
+)
+REPLICA_CHANGES = Metric(
+    "specwatch_replica_changes_total",
+    MetricType.COUNTER,
+    "changes",
+    "Times that a replica moved into a state.",
+    ("replica", "state"),
+)
+IN_FLIGHT = Metric(
+    "specwatch_in_flight",
+    MetricType.GAUGE,
+    "attempts",
+    "Attempts now running on a replica.",
+    ("replica",),
+)
+EVENTS_DROPPED = Metric(
+    "specwatch_events_dropped_total",
+    MetricType.COUNTER,
+    "events",
+    "Events that the monitor could not keep, by why.",
+    ("reason",),
+)
+DETECTOR_ERRORS = Metric(
+    "specwatch_detector_errors_total",
+    MetricType.COUNTER,
+    "errors",
+    "Crashes of detectors; the stream they watched went on without them.",
+    ("detector",),
+)
+STORE_UP = Metric(
+    "specwatch_store_up",
+    MetricType.GAUGE,
+    "flag",
+    "1 while the shared store answers; always 1 for the store in memory.",
+    ("store",),
+)
+STORE_ERRORS = Metric(
+    "specwatch_store_errors_total",
+    MetricType.COUNTER,
+    "errors",
+    "Calls to the shared store that failed.",
+    ("store",),
+)
+STORE_DROPPED = Metric(
+    "specwatch_store_dropped_total",
+    MetricType.COUNTER,
+    "records",
+    "Records that never reached the shared store, because it was away for too long.",
+    ("store",),
+)
+BUILD_INFO = Metric(
+    "specwatch_build_info",
+    MetricType.GAUGE,
+    "flag",
+    "Always 1; its labels say what is running.",
+    ("version", "python"),
+)
+
+CATALOG: tuple[Metric, ...] = (
+    REQUESTS,
+    ATTEMPTS,
+    ANOMALIES,
+    ACCEPT_LENGTH,
+    ACCEPT_RATE,
+    DETECTION_TOKENS,
+    LEAKED_TOKENS,
+    WASTED_TOKENS,
+    RETRIES,
+    RETRIES_REFUSED,
+    ADDED_DELAY,
+    HELD,
+    REQUEST_DURATION,
+    TIME_TO_FIRST_BYTE,
+    COMPLETION_TOKENS,
+    REPLICA_STATE,
+    REPLICA_CHANGES,
+    IN_FLIGHT,
+    EVENTS_DROPPED,
+    DETECTOR_ERRORS,
+    STORE_UP,
+    STORE_ERRORS,
+    STORE_DROPPED,
+    BUILD_INFO,
+)
+
+# Read where they are kept, at each scrape (``monitor/collector.py``); the rest is moved by events.
+PULLED: frozenset[Metric] = frozenset(
+    {REPLICA_STATE, IN_FLIGHT, DETECTOR_ERRORS, STORE_UP, STORE_ERRORS, STORE_DROPPED}
+)

@@ -1,0 +1,140 @@
+"""The command ``specwatch``. Reads options and hands over; knows how to do nothing itself."""
+
+import platform
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from monitor.errors import InvalidOptions, MonitorError
+from monitor.flags import with_option_flags
+from monitor.options import build_configs, merge, read_file
+from monitor.version import VERSION
+
+app = typer.Typer(
+    name="specwatch",
+    help="Watches the generations of an LLM serving fleet by the acceptance of their drafts, stops "
+    "the sick ones and has another replica do them again before the client sees anything.",
+    epilog="Begin with: specwatch demo",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+
+SERVE_HELP = """The proxy with its monitor, in front of given replicas.
+
+**Examples**
+
+Two SGLang replicas; clients talk to port 30000 as they did to the engine:
+
+    specwatch serve --replica http://10.0.0.1:30000 --replica http://10.0.0.2:30000
+
+Stricter rule, open to the network, incidents shared with other proxies:
+
+    specwatch serve --config specwatch.yaml --host 0.0.0.0 --redis redis://10.0.0.9:6379/0
+
+The file's keys are the flags' names (`max_attempts: 2`, `replicas: [http://…]`).
+A flag wins over the environment (`SPECWATCH_MAX_ATTEMPTS`), the environment over the file.
+
+Then see `/metrics`, `/api/incidents`, `/api/replicas`, `/health` and `/ready`.
+"""
+
+
+def serve(
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            help="YAML file with options.",
+            envvar="SPECWATCH_CONFIG",
+            rich_help_panel="Address and fleet",
+        ),
+    ] = None,
+    **given: Any,
+) -> None:
+    """Read the options from their four places and serve."""
+    try:
+        from_file = {} if config is None else read_file(config)
+        proxy, monitor = build_configs(merge(given, from_file))
+    except InvalidOptions as error:
+        raise usage_error(error) from error
+    from monitor.serve import run  # noqa: PLC0415 (keeps the other commands quick)
+
+    run(proxy, monitor)
+
+
+app.command("serve", help=SERVE_HELP)(with_option_flags(serve))
+
+
+@app.command(
+    "backend",
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def backend(context: typer.Context) -> None:
+    """One engine replica, with speculative decoding and fault drills. Has a `--help` of its own."""
+    # The only import of the engine in this package; it says itself what to install without torch.
+    from inference_backend.__main__ import main  # noqa: PLC0415
+
+    raise typer.Exit(main(context.args))
+
+
+@app.command("demo")
+def demo(
+    requests: Annotated[int, typer.Option(min=2, max=500, help="Most requests per phase.")] = 36,
+    concurrency: Annotated[int, typer.Option(min=1, max=64, help="Requests at a time.")] = 6,
+    max_tokens: Annotated[int, typer.Option(min=16, help="Longest answer, in tokens.")] = 256,
+    temperature: Annotated[float, typer.Option(min=0.0, help="How freely it writes.")] = 0.7,
+    phase_seconds: Annotated[
+        float, typer.Option(min=1.0, help="No new request in the first phase after this long.")
+    ] = 55.0,
+    fault_rate: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Share of damaged runs on the sick replica.")
+    ] = 1.0,
+    min_accept_length: Annotated[
+        float | None, typer.Option(help="Another threshold for the proxy than its default.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Another model: a local folder or a name.")
+    ] = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave all running afterwards, until Ctrl-C.")
+    ] = False,
+) -> None:
+    """Two replicas, one with damaged cache pages: the same questions without, then with protection.
+
+    Takes under three minutes on two cores once the model is there. Ends with status 0 only if, with
+    protection, no answer ended on damaged cache and every request got a full answer.
+    """
+    from monitor.demo.options import DemoOptions  # noqa: PLC0415 (keeps the others quick)
+    from monitor.demo.run import run  # noqa: PLC0415 (keeps the others quick)
+
+    options = DemoOptions(
+        requests=requests,
+        concurrency=concurrency,
+        max_tokens=max_tokens,
+        temperature=temperature,
+        phase_seconds=phase_seconds,
+        fault_rate=fault_rate,
+        min_accept_length=min_accept_length,
+        model=model,
+        keep=keep,
+    )
+    try:
+        status = run(options)
+    except MonitorError as error:
+        typer.secho(str(error), err=True, fg="red")
+        status = 2
+    raise typer.Exit(status)
+
+
+@app.command("version")
+def version() -> None:
+    """The versions of specwatch and Python."""
+    typer.echo(f"specwatch {VERSION} (Python {platform.python_version()})")
+
+
+def usage_error(error: Exception) -> typer.Exit:
+    """Tell the error in one line and end with status 2, as for a bad flag."""
+    typer.secho(f"specwatch: {error}", err=True, fg="red")
+    return typer.Exit(2)

@@ -1,0 +1,73 @@
+"""Numbers that the fleet, the store and the detectors keep, read when Prometheus scrapes."""
+
+from collections.abc import Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.registry import Collector
+
+from monitor import catalog
+from monitor.catalog import Metric
+from monitor.labels import BoundedNames
+from monitor.ports import DetectorErrorSource, ReplicaSource, Store
+from retry_proxy.events import ReplicaState
+
+
+def gauge(metric: Metric) -> GaugeMetricFamily:
+    """An empty gauge family of the catalog."""
+    return GaugeMetricFamily(metric.name, metric.help, labels=metric.labels)
+
+
+def counter(metric: Metric) -> CounterMetricFamily:
+    """An empty counter family of the catalog."""
+    return CounterMetricFamily(metric.name, metric.help, labels=metric.labels)
+
+
+class FleetCollector(Collector):
+    """State and load of every replica."""
+
+    def __init__(self, fleet: ReplicaSource, replicas: BoundedNames) -> None:
+        self._fleet = fleet
+        self._replicas = replicas
+
+    def collect(self) -> Iterator[Family]:
+        """One series per replica and state, and one per replica."""
+        states, in_flight = gauge(catalog.REPLICA_STATE), gauge(catalog.IN_FLIGHT)
+        for replica in self._fleet.snapshot():
+            name = self._replicas.label(replica.address)
+            for state in ReplicaState:
+                states.add_metric((name, state.value), float(replica.state is state))
+            in_flight.add_metric((name,), float(replica.in_flight))
+        yield states
+        yield in_flight
+
+
+class StoreCollector(Collector):
+    """How the store is doing."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def collect(self) -> Iterator[Family]:
+        """Three series."""
+        health = self._store.health()
+        up = gauge(catalog.STORE_UP)
+        errors, dropped = counter(catalog.STORE_ERRORS), counter(catalog.STORE_DROPPED)
+        up.add_metric((health.name,), float(health.is_up))
+        errors.add_metric((health.name,), float(health.errors))
+        dropped.add_metric((health.name,), float(health.dropped))
+        yield from (up, errors, dropped)
+
+
+class DetectorCollector(Collector):
+    """Crashes of detectors, which the hot path counts as plain numbers."""
+
+    def __init__(self, errors: DetectorErrorSource) -> None:
+        self._errors = errors
+
+    def collect(self) -> Iterator[Family]:
+        """One series per detector that ever crashed."""
+        family = counter(catalog.DETECTOR_ERRORS)
+        for detector, count in self._errors().items():
+            family.add_metric((detector,), float(count))
+        yield family

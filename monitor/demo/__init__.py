@@ -1,0 +1,1 @@
+"""The demonstration: real generations of a real model go bad, and are caught."""

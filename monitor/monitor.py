@@ -1,0 +1,106 @@
+"""Takes the data plane's events and keeps what people ask for: metrics, incidents, requests."""
+
+import logging
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from monitor.collector import DetectorCollector, FleetCollector, StoreCollector
+from monitor.metrics import Metrics
+from monitor.ports import DetectorErrorSource, ReplicaSource, Store
+from monitor.records import (
+    AttemptFacts,
+    Incident,
+    IncidentFilter,
+    RequestRecord,
+    attempt_facts,
+    ended_record,
+    incident_of,
+    running_record,
+)
+from monitor.store.memory import MemoryStore
+from retry_proxy.events import AttemptEnded, Event, ReplicaChanged, RequestEnded
+
+logger = logging.getLogger("specwatch.monitor")
+
+OPEN_REQUEST_LIMIT = 20_000
+
+
+class Monitor:
+    """An ``EventSink``: ``emit`` never blocks and never raises.
+
+    Args:
+        store: keeps incidents and requests; in memory unless given.
+        open_request_limit: requests with an attempt over and no end yet; the oldest makes room.
+    """
+
+    def __init__(
+        self, store: Store | None = None, open_request_limit: int = OPEN_REQUEST_LIMIT
+    ) -> None:
+        self.store: Store = store or MemoryStore()
+        self.metrics = Metrics()
+        self.open_request_limit = open_request_limit
+        self._open: OrderedDict[str, tuple[AttemptFacts, ...]] = OrderedDict()
+        self.metrics.registry.register(StoreCollector(self.store))
+
+    def watch_fleet(self, fleet: ReplicaSource) -> None:
+        """Read the fleet's gauges at each scrape. Once per fleet."""
+        self.metrics.registry.register(FleetCollector(fleet, self.metrics.replicas))
+
+    def watch_detectors(self, errors: DetectorErrorSource) -> None:
+        """Read the detectors' crash counts at each scrape. Once."""
+        self.metrics.registry.register(DetectorCollector(errors))
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["Monitor"]:
+        """The store's own task runs meanwhile; what waits is written at the end."""
+        await self.store.start()
+        try:
+            yield self
+        finally:
+            await self.store.close()
+
+    def emit(self, event: Event) -> None:
+        """Take one event. A fault in here must not reach a stream: it is counted and logged."""
+        try:
+            self._take(event)
+        except Exception:  # the supervisor: whatever fails in here, the stream goes on
+            self.metrics.dropped("monitor_error")
+            logger.exception("an event was lost: %s", type(event).__name__)
+
+    async def incidents(self, wanted: IncidentFilter) -> list[Incident]:
+        """Those wanted, newest first."""
+        return await self.store.incidents(wanted)
+
+    async def incident(self, incident_id: str) -> Incident | None:
+        """One incident, if it is still kept."""
+        return await self.store.incident(incident_id)
+
+    async def request(self, request_id: str) -> RequestRecord | None:
+        """The story of one request, also while it runs (once an attempt of it is over)."""
+        attempts = self._open.get(request_id)
+        if attempts is not None:
+            return running_record(request_id, attempts[-1].model, attempts)
+        return await self.store.request(request_id)
+
+    def _take(self, event: Event) -> None:
+        match event:
+            case AttemptEnded():
+                self.metrics.attempt_ended(event)
+                self._keep_attempt(event)
+            case RequestEnded():
+                self.metrics.request_ended(event)
+                attempts = self._open.pop(event.request_id, ())
+                self.store.put_request(ended_record(event, attempts))
+            case ReplicaChanged():
+                self.metrics.replica_changed(event)
+
+    def _keep_attempt(self, event: AttemptEnded) -> None:
+        earlier = self._open.get(event.request_id, ())
+        self._open[event.request_id] = (*earlier, attempt_facts(event))
+        if len(self._open) > self.open_request_limit:
+            self._open.popitem(last=False)
+            self.metrics.dropped("open_request_limit")
+        incident = incident_of(event)
+        if incident is not None:
+            self.store.put_incident(incident)

@@ -1,0 +1,169 @@
+"""The options of ``specwatch serve``: one table of flags over two frozen configurations."""
+
+import dataclasses
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from monitor.errors import InvalidOptions
+from retry_proxy.config import ProxyConfig
+from retry_proxy.errors import InvalidConfig
+
+
+@dataclass(frozen=True, slots=True)
+class MonitorConfig:
+    """Options of the process around the proxy.
+
+    Raises:
+        InvalidOptions: a value is out of range; the message names it.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 30000
+    redis: str | None = None
+    keep_incidents: int = 1000
+    shutdown_grace_seconds: int = 60
+    log_level: str = "info"
+
+    def __post_init__(self) -> None:
+        _check(0 <= self.port <= 65535, "port", "between 0 and 65535", self.port)
+        _check(self.keep_incidents >= 1, "keep_incidents", "at least 1", self.keep_incidents)
+        _check(
+            self.shutdown_grace_seconds >= 0,
+            "shutdown_grace_seconds",
+            "at least 0",
+            self.shutdown_grace_seconds,
+        )
+        levels = ("debug", "info", "warning", "error")
+        _check(self.log_level in levels, "log_level", " | ".join(levels), self.log_level)
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """How a field of a configuration is explained and grouped on the command line."""
+
+    help: str
+    panel: str
+
+
+_SERVE, _RULE, _RETRY = "Address and fleet", "When a generation is sick", "Retrying"
+_RELEASE, _TIMES, _MONITOR = "What the client sees, and when", "Time limits", "Monitor"
+
+# Field name -> flag, in the order of --help. A test holds it complete.
+FLAGS: dict[str, Flag] = {
+    "replicas": Flag(
+        "Address of an engine, e.g. http://127.0.0.1:30001. Once per replica.", _SERVE
+    ),
+    "engine": Flag("What the replicas are; auto asks each of them.", _SERVE),
+    "host": Flag("Address to listen on; 0.0.0.0 for all.", _SERVE),
+    "port": Flag("Port to listen on; 0 takes a free one.", _SERVE),
+    "min_accept_length": Flag("Fewer tokens per verification step than this is garbled.", _RULE),
+    "accept_length_after_tokens": Flag("... judged once more tokens than this are out.", _RULE),
+    "max_accept_rate": Flag("A higher share of accepted drafts than this is repetition.", _RULE),
+    "accept_rate_min_steps": Flag("... judged once this many steps were seen.", _RULE),
+    "release": Flag(
+        "adaptive holds text back only while a generation looks doubtful; live never does; "
+        "buffer holds all of it until the end.",
+        _RELEASE,
+    ),
+    "watch_accept_length": Flag("adaptive: hold text below this accept length.", _RELEASE),
+    "watch_accept_rate": Flag("adaptive: hold text above this accept rate.", _RELEASE),
+    "hold_first_tokens": Flag("adaptive: also hold the first so many tokens.", _RELEASE),
+    "onset_margin_tokens": Flag("Drop so many held tokens before the onset too.", _RELEASE),
+    "on_exhausted": Flag(
+        "When the last attempt is sick as well: pass lets it through, marked "
+        "(most likely the model or the prompt is odd); error sends a typed error.",
+        _RELEASE,
+    ),
+    "max_attempts": Flag("Attempts of one request that reach an engine.", _RETRY),
+    "retry_budget_ratio": Flag("Retries allowed as a share of the requests.", _RETRY),
+    "retry_budget_min_per_second": Flag("... and at least so many a second.", _RETRY),
+    "deadline_seconds": Flag("No attempt starts later than this after the request.", _RETRY),
+    "connect_timeout_seconds": Flag("Longest wait for a connection to a replica.", _TIMES),
+    "first_byte_timeout_seconds": Flag("Longest wait for an answer's first byte.", _TIMES),
+    "stall_timeout_seconds": Flag("Longest silence after the first byte.", _TIMES),
+    "abort_timeout_seconds": Flag("Longest wait for an engine to take an abort.", _TIMES),
+    "probe_timeout_seconds": Flag("Longest wait for a health probe.", _TIMES),
+    "probe_interval_seconds": Flag("First pause between probes of an unreachable replica.", _TIMES),
+    "probe_max_interval_seconds": Flag("Longest pause between such probes.", _TIMES),
+    "shutdown_grace_seconds": Flag("After SIGTERM, running answers may take this long.", _TIMES),
+    "max_body_bytes": Flag("Largest request body.", _TIMES),
+    "max_event_bytes": Flag("Largest event of a stream.", _TIMES),
+    "redis": Flag(
+        "Share incidents between proxies through Redis, e.g. redis://127.0.0.1:6379/0. "
+        "In memory if not given. An outage of it never touches a request.",
+        _MONITOR,
+    ),
+    "keep_incidents": Flag("How many incidents are kept.", _MONITOR),
+    "capture_text": Flag(
+        "Keep a short text sample with each incident. Off: no answer's text is kept anywhere.",
+        _MONITOR,
+    ),
+    "log_level": Flag("debug, info, warning or error.", _MONITOR),
+}
+
+PROXY_FIELDS = {field.name: field for field in dataclasses.fields(ProxyConfig)}
+MONITOR_FIELDS = {field.name: field for field in dataclasses.fields(MonitorConfig)}
+FIELDS = {**PROXY_FIELDS, **MONITOR_FIELDS}
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """The options in a YAML file; its keys are the names of the flags with ``_`` for ``-``.
+
+    Raises:
+        InvalidOptions: not readable, not YAML, not a mapping, or a key that is no option.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InvalidOptions(f"cannot read {path}: {error}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise InvalidOptions(f"{path} must hold option: value lines")
+    for key in content:
+        if key not in FIELDS:
+            raise InvalidOptions(f"{path}: unknown option {key!r}{_did_you_mean(str(key))}")
+    return content
+
+
+def merge(given: Mapping[str, Any], from_file: Mapping[str, Any]) -> dict[str, Any]:
+    """What was given as flag or environment (``None`` means: was not), else what the file says."""
+    return {**from_file, **{name: value for name, value in given.items() if value is not None}}
+
+
+def build_configs(values: Mapping[str, Any]) -> tuple[ProxyConfig, MonitorConfig]:
+    """Both configurations; an option that is not in ``values`` keeps its default.
+
+    Raises:
+        InvalidOptions: a value is of the wrong type or out of range; the message names it.
+    """
+    for_monitor = {name: values[name] for name in MONITOR_FIELDS if name in values}
+    for name, value in for_monitor.items():
+        _check_like_default(name, value)
+    try:
+        proxy = ProxyConfig.from_mapping({k: v for k, v in values.items() if k in PROXY_FIELDS})
+    except InvalidConfig as error:
+        raise InvalidOptions(str(error)) from error
+    return proxy, MonitorConfig(**for_monitor)
+
+
+def _check_like_default(name: str, value: object) -> None:
+    default = MONITOR_FIELDS[name].default
+    kind = str if default is None else type(default)
+    is_good = isinstance(value, kind) and not (kind is int and isinstance(value, bool))
+    _check(is_good, name, {str: "text", int: "a whole number"}[kind], value)
+
+
+def _check(is_good: bool, name: str, wanted: str, value: object) -> None:
+    if not is_good:
+        raise InvalidOptions(f"{name} must be {wanted}, got {value!r}")
+
+
+def _did_you_mean(key: str) -> str:
+    near = difflib.get_close_matches(key, FIELDS, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""

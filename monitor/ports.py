@@ -1,0 +1,74 @@
+"""What the monitor needs from the data plane and from a store, as protocols."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from monitor.records import Incident, IncidentFilter, RequestRecord
+from retry_proxy.events import ReplicaState
+
+
+class ReplicaView(Protocol):
+    """One replica as the fleet sees it now."""
+
+    @property
+    def address(self) -> str: ...
+    @property
+    def state(self) -> ReplicaState: ...
+    @property
+    def engine(self) -> str | None: ...
+    @property
+    def models(self) -> Sequence[str]: ...
+    @property
+    def in_flight(self) -> int: ...
+    @property
+    def attempts(self) -> int: ...
+    @property
+    def anomalies(self) -> int: ...
+    @property
+    def last_error(self) -> str | None: ...
+
+
+class ReplicaSource(Protocol):
+    """The fleet: asked at each scrape and by the API."""
+
+    def snapshot(self) -> Sequence[ReplicaView]: ...
+
+
+class DetectorErrorSource(Protocol):
+    """Counts of detector crashes by detector name, kept by the hot path."""
+
+    def __call__(self) -> Mapping[str, int]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoreHealth:
+    """How a store is doing; read at each scrape.
+
+    Attributes:
+        is_up: the last call to the shared store succeeded, or there is none.
+        errors: failed calls so far.
+        dropped: records that never reached the shared store.
+    """
+
+    name: str
+    is_up: bool
+    errors: int
+    dropped: int
+
+
+class Store(Protocol):
+    """Keeps incidents and requests for a while.
+
+    ``put_*`` never block and never raise: a store that is down loses records, never requests.
+    Reads answer from what there is.
+    """
+
+    def put_incident(self, incident: Incident) -> None: ...
+    def put_request(self, record: RequestRecord) -> None: ...
+    async def incidents(self, wanted: IncidentFilter) -> list[Incident]: ...
+    async def incident(self, incident_id: str) -> Incident | None: ...
+    async def request(self, request_id: str) -> RequestRecord | None: ...
+    def health(self) -> StoreHealth: ...
+    async def start(self) -> None: ...
+    async def close(self) -> None: ...

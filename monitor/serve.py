@@ -1,0 +1,88 @@
+"""Puts fleet, proxy and monitor together and runs them until a signal says stop."""
+
+import logging
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import uvicorn
+import uvloop
+
+from monitor.api import build_router
+from monitor.errors import InvalidOptions
+from monitor.monitor import Monitor
+from monitor.options import MonitorConfig
+from monitor.ports import Store
+from monitor.store.memory import MemoryStore
+from monitor.store.redis import RedisStore, connect
+from retry_proxy.app import build_app
+from retry_proxy.config import ProxyConfig
+from retry_proxy.fleet import Fleet
+
+logger = logging.getLogger("specwatch")
+
+
+def build_store(config: MonitorConfig) -> Store:
+    """In memory, or in Redis where an address is given.
+
+    Raises:
+        InvalidOptions: not a Redis address. A server that is away is no error: it may come back.
+    """
+    if config.redis is None:
+        return MemoryStore(config.keep_incidents)
+    try:
+        return RedisStore(connect(config.redis), config.keep_incidents)
+    except ValueError as error:
+        raise InvalidOptions(f"redis: {error}") from error
+
+
+def run(proxy: ProxyConfig, config: MonitorConfig) -> None:
+    """Serve until SIGTERM or SIGINT; running answers then get the grace time to end."""
+    logging.basicConfig(
+        level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
+    uvloop.run(_serve(proxy, config))
+
+
+async def _serve(proxy: ProxyConfig, config: MonitorConfig) -> None:
+    monitor = Monitor(build_store(config))
+    fleet = Fleet(proxy, monitor)
+    monitor.watch_detectors(fleet.detector_errors)
+    app = build_app(proxy, sink=monitor, fleet=fleet, routers=[build_router(monitor, fleet)])
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            host=config.host,
+            port=config.port,
+            http="httptools",
+            ws="none",
+            log_level=config.log_level,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=config.shutdown_grace_seconds,
+        )
+    )
+    logger.info("watching %s", ", ".join(proxy.replicas))
+    async with monitor.running():
+        with stopping_on_signal(server):
+            await server.serve()
+
+
+@contextmanager
+def stopping_on_signal(server: uvicorn.Server) -> Iterator[None]:
+    """SIGTERM and SIGINT stop ``server`` and nothing else.
+
+    uvicorn sends itself the signal again once it has stopped, which with the handlers that were
+    there before would end the process at once, before the store has written what waits.
+    """
+
+    def stop(_signal_number: int, _frame: FrameType | None) -> None:
+        server.should_exit = True
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,227 @@
+"""Shares records between proxies through Redis. An outage loses records here, never requests.
+
+Writes go through a bounded queue and a task of its own. Every call to Redis has tight timeouts and
+no retry (with the client's defaults a stopped server holds a call for more than 8 seconds); after
+a failure Redis is left alone for a moment, and reads answer from this process's own memory.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import msgspec
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from monitor.ports import StoreHealth
+from monitor.records import Incident, IncidentFilter, RequestRecord
+from monitor.store.breaker import Breaker
+from monitor.store.memory import MemoryStore
+
+CALL_TIMEOUT_SECONDS = 0.1
+BATCH = 100
+INCIDENT_INDEX = "specwatch:incidents"  # sorted set: incident id -> unix time of its end
+
+Kept = TypeVar("Kept", Incident, RequestRecord)
+Answer = TypeVar("Answer")
+
+
+def connect(url: str) -> Redis:
+    """A client that gives up quickly.
+
+    Raises:
+        ValueError: ``url`` is not a Redis address.
+    """
+    return Redis.from_url(
+        url,
+        socket_timeout=CALL_TIMEOUT_SECONDS,
+        socket_connect_timeout=CALL_TIMEOUT_SECONDS,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+def record_key(record: Incident | RequestRecord) -> str:
+    """Where ``record`` lies."""
+    if isinstance(record, Incident):
+        return incident_key(record.id)
+    return request_key(record.request_id)
+
+
+def incident_key(incident_id: str) -> str:
+    """Where an incident lies."""
+    return f"specwatch:incident:{incident_id}"
+
+
+def request_key(request_id: str) -> str:
+    """Where a request lies."""
+    return f"specwatch:request:{request_id}"
+
+
+class RedisStore:
+    """Records in Redis, with this process's own in memory behind them.
+
+    Args:
+        client: made by ``connect``; closed with the store.
+        capacity: incidents kept in the index and in memory.
+        keep_seconds: how long a record is kept.
+        queue_limit: records waiting to be written; beyond it the oldest is dropped and counted.
+        breaker: when to leave Redis alone.
+    """
+
+    def __init__(
+        self,
+        client: Redis,
+        capacity: int = 1000,
+        keep_seconds: int = 24 * 3600,
+        queue_limit: int = 10_000,
+        breaker: Breaker | None = None,
+    ) -> None:
+        self.capacity = capacity
+        self.keep_seconds = keep_seconds
+        self.queue_limit = queue_limit
+        self.breaker = breaker or Breaker()
+        self.dropped = 0
+        self._client = client
+        self._local = MemoryStore(capacity)
+        self._waiting: deque[Incident | RequestRecord] = deque()
+        self._has_waiting = asyncio.Event()
+        self._is_written = asyncio.Event()
+        self._is_written.set()
+        self._writer: asyncio.Task[None] | None = None
+
+    def put_incident(self, incident: Incident) -> None:
+        """Keep ``incident`` here and queue it for Redis."""
+        self._local.put_incident(incident)
+        self._enqueue(incident)
+
+    def put_request(self, record: RequestRecord) -> None:
+        """Keep ``record`` here and queue it for Redis."""
+        self._local.put_request(record)
+        self._enqueue(record)
+
+    async def incidents(self, wanted: IncidentFilter) -> list[Incident]:
+        """Those wanted, newest first; of this process alone while Redis is away."""
+        found = await self._call(lambda: self._read_incidents(wanted))
+        return await self._local.incidents(wanted) if found is None else found
+
+    async def incident(self, incident_id: str) -> Incident | None:
+        """One incident: this process's own, or another's from Redis."""
+        local = await self._local.incident(incident_id)
+        return local or await self._read_one(incident_key(incident_id), Incident)
+
+    async def request(self, request_id: str) -> RequestRecord | None:
+        """One request: this process's own, or another's from Redis."""
+        local = await self._local.request(request_id)
+        return local or await self._read_one(request_key(request_id), RequestRecord)
+
+    def health(self) -> StoreHealth:
+        """What the breaker and the queue say."""
+        return StoreHealth("redis", self.breaker.is_up, self.breaker.failures, self.dropped)
+
+    async def start(self) -> None:
+        """Start the writer."""
+        self._writer = asyncio.create_task(self._write_forever())
+
+    async def close(self) -> None:
+        """Write what waits, once, and stop."""
+        if self._writer is not None:
+            self._writer.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._writer
+            self._writer = None
+        while self._waiting and await self._write_batch():
+            pass
+        with contextlib.suppress(RedisError, OSError):
+            await self._client.aclose()
+
+    async def written(self) -> None:
+        """Wait until nothing waits to be written."""
+        await self._is_written.wait()
+
+    def _enqueue(self, record: Incident | RequestRecord) -> None:
+        if len(self._waiting) >= self.queue_limit:
+            self._waiting.popleft()
+            self.dropped += 1
+        self._waiting.append(record)
+        self._has_waiting.set()
+        self._is_written.clear()
+
+    async def _write_forever(self) -> None:
+        while True:
+            await self._has_waiting.wait()
+            if not await self._write_batch():
+                await asyncio.sleep(self.breaker.pause_seconds)
+
+    async def _write_batch(self) -> bool:
+        """Write some of what waits; on a failure it waits on."""
+        batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+        written: bool | None = None
+        try:
+            written = await self._call(lambda: self._write(batch))
+        finally:  # also when cancelled by close, which then writes what waits
+            if written is None:
+                self._waiting.extendleft(reversed(batch))
+        if written is None:
+            return False
+        if not self._waiting:
+            self._has_waiting.clear()
+            self._is_written.set()
+        return True
+
+    async def _write(self, batch: list[Incident | RequestRecord]) -> bool:
+        pipeline = self._client.pipeline(transaction=False)
+        for record in batch:
+            pipeline.set(record_key(record), msgspec.msgpack.encode(record), ex=self.keep_seconds)
+            if isinstance(record, Incident):
+                pipeline.zadd(INCIDENT_INDEX, {record.id: record.at})
+        pipeline.zremrangebyrank(INCIDENT_INDEX, 0, -self.capacity - 1)
+        await pipeline.execute()
+        return True
+
+    async def _read_incidents(self, wanted: IncidentFilter) -> list[Incident]:
+        ids = await self._client.zrevrange(INCIDENT_INDEX, 0, self.capacity - 1)
+        found: list[Incident] = []
+        for start in range(0, len(ids), BATCH):
+            keys = [incident_key(as_text(raw)) for raw in ids[start : start + BATCH]]
+            values = await self._client.mget(keys)
+            incidents = (decode(value, Incident) for value in values)
+            found += [one for one in incidents if one is not None and wanted.accepts(one)]
+            if len(found) >= wanted.limit:
+                break
+        return found[: wanted.limit]
+
+    async def _read_one(self, key: str, kind: type[Kept]) -> Kept | None:
+        value = await self._call(lambda: self._client.get(key))
+        return decode(value, kind)
+
+    async def _call(self, work: Callable[[], Awaitable[Answer]]) -> Answer | None:
+        """Do ``work`` if Redis is worth a try; ``None`` when it is not, or fails."""
+        if not self.breaker.may_call(time.monotonic()):
+            return None
+        try:
+            answer = await work()
+        except (RedisError, OSError, TimeoutError):
+            self.breaker.failed(time.monotonic())
+            return None
+        self.breaker.succeeded()
+        return answer
+
+
+def decode(value: object, kind: type[Kept]) -> Kept | None:
+    """The record in ``value``; ``None`` if there is none, or not one that this version reads."""
+    if not isinstance(value, bytes):
+        return None
+    try:
+        return msgspec.msgpack.decode(value, type=kind)
+    except (msgspec.DecodeError, msgspec.ValidationError):
+        return None
+
+
+def as_text(value: object) -> str:
+    """A member of the index as text; the client answers in bytes unless told otherwise."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)

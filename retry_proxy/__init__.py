@@ -1,0 +1,1 @@
+"""The data plane: watches generations, stops sick ones and has another replica do them again."""

@@ -1,0 +1,106 @@
+"""The proxy as an ASGI application.
+
+Watched generation routes, the monitor's routes, everything else verbatim.
+"""
+
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from fastapi import APIRouter, FastAPI
+from starlette.routing import Route as HttpRoute
+from starlette.types import Receive, Scope, Send
+
+from detectors.panel import published_rule
+from retry_proxy.body import ClientGone, read_body, run_while_connected
+from retry_proxy.config import ProxyConfig
+from retry_proxy.decide.budget import RetryBudget
+from retry_proxy.decide.release import ReleasePolicy
+from retry_proxy.engines.call import Route, parse_call
+from retry_proxy.errors import ClientError
+from retry_proxy.events import EventSink
+from retry_proxy.fleet.fleet import Fleet
+from retry_proxy.headers import decode_headers
+from retry_proxy.pass_through import PassThrough
+from retry_proxy.stream.client import ClientStream
+from retry_proxy.stream.relay import Relay, Services
+
+
+def build_app(
+    config: ProxyConfig, *, sink: EventSink, fleet: Fleet, routers: Sequence[APIRouter] = ()
+) -> FastAPI:
+    """Composes the proxy.
+
+    Args:
+        routers: mounted before the pass-through of everything else.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await fleet.start()
+        yield
+        await fleet.stop()
+
+    app = FastAPI(
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,  # the engine's own pages pass through
+        redirect_slashes=False,
+    )
+    services = build_services(config, sink, fleet)
+    pass_through = PassThrough(fleet)
+    for route in Route:
+        endpoint = GenerationEndpoint(route, services, pass_through)
+        app.router.routes.append(HttpRoute(route.value, endpoint, methods=["POST"]))
+    for router in routers:
+        app.include_router(router)
+    app.router.routes.append(HttpRoute("/{path:path}", pass_through))
+    return app
+
+
+def build_services(config: ProxyConfig, sink: EventSink, fleet: Fleet) -> Services:
+    """What all requests share, from the configuration."""
+    thresholds = config.thresholds
+    return Services(
+        config=config,
+        fleet=fleet,
+        sink=sink,
+        budget=RetryBudget(
+            ratio=config.retry_budget_ratio, min_per_second=config.retry_budget_min_per_second
+        ),
+        policy=ReleasePolicy(
+            mode=config.release,
+            hold_first_tokens=config.hold_first_tokens,
+            onset_margin_tokens=config.onset_margin_tokens,
+        ),
+        build_panel=lambda: published_rule(thresholds),
+    )
+
+
+class GenerationEndpoint:
+    """One generation route as raw ASGI: nothing between the relay and the socket buffers."""
+
+    def __init__(self, route: Route, services: Services, pass_through: PassThrough) -> None:
+        self._route = route
+        self._services = services
+        self._pass_through = pass_through
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request_id = uuid.uuid4().hex
+        client = ClientStream(send, request_id)
+        try:
+            body = await read_body(receive, self._services.config.max_body_bytes)
+            call = parse_call(self._route, body)
+        except ClientGone:
+            return
+        except ClientError as error:
+            await client.respond_error(error.status, error.code, str(error))
+            return
+        if call.is_watched:
+            headers = decode_headers(scope["headers"])
+            work = Relay(self._services, call, request_id, headers, client).run()
+        else:
+            marks = [("x-specwatch-request-id", request_id)]
+            work = self._pass_through.forward(scope, body, send, extra_headers=marks)
+        await run_while_connected(work, receive)

@@ -1,0 +1,58 @@
+"""The client's request body and its leaving, as ASGI tells them."""
+
+import asyncio
+import contextlib
+from collections.abc import Coroutine
+from typing import Any
+
+from starlette.types import Receive
+
+from retry_proxy.errors import BodyTooLarge
+
+
+class ClientGone(Exception):
+    """The client left before its request was complete."""
+
+
+async def read_body(receive: Receive, max_bytes: int) -> bytes:
+    """The whole body.
+
+    Raises:
+        BodyTooLarge: over ``max_bytes``; told before more is read.
+        ClientGone: the client left.
+    """
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        body += message.get("body", b"")
+        if len(body) > max_bytes:
+            raise BodyTooLarge(f"the body is larger than {max_bytes} bytes")
+        if not message.get("more_body", False):
+            return bytes(body)
+
+
+async def wait_until_gone(receive: Receive) -> None:
+    """Returns when the client has left."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def run_while_connected(work: Coroutine[Any, Any, None], receive: Receive) -> None:
+    """Runs work and cancels it when the client leaves; the body must have been read."""
+    task = asyncio.create_task(work)
+    watcher = asyncio.create_task(wait_until_gone(receive))
+    try:
+        await asyncio.wait((task, watcher), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        watcher.cancel()
+        is_cut_short = not task.done()
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watcher
+        if is_cut_short:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+    if not is_cut_short:
+        task.result()

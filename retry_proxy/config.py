@@ -1,0 +1,214 @@
+"""The proxy's configuration: one frozen value, read once at start."""
+
+import dataclasses
+import difflib
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from detectors.acceptance import AcceptanceThresholds
+from retry_proxy.errors import InvalidConfig
+
+
+class EngineName(enum.StrEnum):
+    """Which adapter talks to the replicas; ``auto`` asks each replica."""
+
+    AUTO = "auto"
+    SGLANG = "sglang"
+    VLLM = "vllm"
+    LLAMACPP = "llamacpp"
+    OPENAI = "openai"
+
+
+class ReleaseMode(enum.StrEnum):
+    """When received text goes on to the client."""
+
+    ADAPTIVE = "adaptive"  # at once, unless a detector's statistic is past its watch level
+    LIVE = "live"  # always at once
+    BUFFER = "buffer"  # after the attempt has ended
+
+
+class OnExhausted(enum.StrEnum):
+    """What the client gets when the last allowed attempt shows an anomaly as well."""
+
+    PASS = "pass"  # the answer, marked: most likely the model or the prompt is odd
+    ERROR = "error"  # a typed error
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyConfig:
+    """Options of the proxy.
+
+    Attributes:
+        replicas: base addresses, e.g. ``http://127.0.0.1:30001``.
+        max_attempts: attempts of one request that reached an engine (refused connections do not
+            count).
+        deadline_seconds: no new attempt starts later than this after the request's arrival.
+        retry_budget_ratio: retries allowed per request ...
+        retry_budget_min_per_second: ... and at least this many in each second.
+        min_accept_length: tokens per step; a generation below it is garbled ...
+        accept_length_after_tokens: ... once more than this many tokens are out.
+        max_accept_rate: share of drafts accepted; a generation above it repeats itself ...
+        accept_rate_min_steps: ... once this many steps were seen.
+        watch_accept_length: below it text is held (release policy ``adaptive``).
+        watch_accept_rate: above it text is held (release policy ``adaptive``).
+        onset_margin_tokens: held tokens dropped before the estimated onset as well.
+        hold_first_tokens: ``adaptive`` also holds the first so many tokens of an answer.
+        first_byte_timeout_seconds: longest wait for an engine's first byte (queueing included).
+        stall_timeout_seconds: longest silence after the first byte.
+        capture_text: put a short text sample into ``AttemptEnded`` (evidence capture).
+
+    Raises:
+        InvalidConfig: a value is out of range; the message names it.
+    """
+
+    replicas: tuple[str, ...]
+    engine: EngineName = EngineName.AUTO
+    release: ReleaseMode = ReleaseMode.ADAPTIVE
+    max_attempts: int = 3
+    deadline_seconds: float = 600.0
+    on_exhausted: OnExhausted = OnExhausted.PASS
+    retry_budget_ratio: float = 0.2
+    retry_budget_min_per_second: float = 10.0
+    min_accept_length: float = 1.4
+    accept_length_after_tokens: int = 128
+    max_accept_rate: float = 0.96
+    accept_rate_min_steps: int = 32
+    watch_accept_length: float = 1.6
+    watch_accept_rate: float = 0.9
+    onset_margin_tokens: int = 8
+    hold_first_tokens: int = 0
+    connect_timeout_seconds: float = 3.0
+    first_byte_timeout_seconds: float = 120.0
+    stall_timeout_seconds: float = 30.0
+    abort_timeout_seconds: float = 2.0
+    probe_timeout_seconds: float = 3.0
+    probe_interval_seconds: float = 1.0
+    probe_max_interval_seconds: float = 30.0
+    max_body_bytes: int = 32 * 1024 * 1024
+    max_event_bytes: int = 4 * 1024 * 1024
+    capture_text: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.replicas:
+            raise InvalidConfig("at least one replica is needed")
+        for address in self.replicas:
+            _check_address(address)
+        if len({address.rstrip("/") for address in self.replicas}) != len(self.replicas):
+            raise InvalidConfig("a replica is given twice")
+        _check_enum("engine", self.engine, EngineName)
+        _check_enum("release", self.release, ReleaseMode)
+        _check_enum("on_exhausted", self.on_exhausted, OnExhausted)
+        for name in _AT_LEAST_ONE:
+            _check(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
+        for name in _NOT_NEGATIVE:
+            _check(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
+        for name in _POSITIVE:
+            _check(getattr(self, name) > 0, name, "above 0", getattr(self, name))
+
+    @property
+    def thresholds(self) -> AcceptanceThresholds:
+        """The detectors' part of the options."""
+        return AcceptanceThresholds(
+            min_accept_length=self.min_accept_length,
+            accept_length_after_tokens=self.accept_length_after_tokens,
+            max_accept_rate=self.max_accept_rate,
+            accept_rate_min_steps=self.accept_rate_min_steps,
+            watch_accept_length=self.watch_accept_length,
+            watch_accept_rate=self.watch_accept_rate,
+        )
+
+    @classmethod
+    def from_mapping(cls, options: Mapping[str, Any]) -> Self:
+        """Builds a configuration from plain values (a YAML file, flags).
+
+        Raises:
+            InvalidConfig: an unknown key (the nearest name is told) or a bad value.
+        """
+        known = {field.name for field in dataclasses.fields(cls)}
+        for key in options:
+            if key not in known:
+                near = difflib.get_close_matches(str(key), known, n=1)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                raise InvalidConfig(f"unknown option {key!r}{hint}")
+        values = dict(options)
+        if "replicas" not in values:
+            raise InvalidConfig("at least one replica is needed")
+        if isinstance(values["replicas"], str):
+            raise InvalidConfig("replicas must be a list of addresses")
+        values["replicas"] = tuple(str(address).rstrip("/") for address in values["replicas"])
+        for name, kind in _ENUMS.items():
+            if name in values:
+                values[name] = _parse_enum(name, values[name], kind)
+        for field in dataclasses.fields(cls):
+            if field.name in values and field.type in (int, float, bool):
+                _check_type(field.name, values[field.name], field.type)
+        return cls(**values)
+
+
+_ENUMS: dict[str, type[enum.StrEnum]] = {
+    "engine": EngineName,
+    "release": ReleaseMode,
+    "on_exhausted": OnExhausted,
+}
+_AT_LEAST_ONE = ("max_attempts", "max_body_bytes", "max_event_bytes", "accept_rate_min_steps")
+_NOT_NEGATIVE = (
+    "retry_budget_ratio",
+    "retry_budget_min_per_second",
+    "accept_length_after_tokens",
+    "min_accept_length",
+    "watch_accept_length",
+    "onset_margin_tokens",
+    "hold_first_tokens",
+)
+_POSITIVE = (
+    "deadline_seconds",
+    "max_accept_rate",
+    "watch_accept_rate",
+    "connect_timeout_seconds",
+    "first_byte_timeout_seconds",
+    "stall_timeout_seconds",
+    "abort_timeout_seconds",
+    "probe_timeout_seconds",
+    "probe_interval_seconds",
+    "probe_max_interval_seconds",
+)
+
+
+def _check(is_good: bool, name: str, wanted: str, value: object) -> None:
+    if not is_good:
+        raise InvalidConfig(f"{name} must be {wanted}, got {value!r}")
+
+
+def _check_address(address: str) -> None:
+    parts = urlsplit(address)
+    is_good = (
+        parts.scheme in ("http", "https")
+        and parts.hostname
+        and not parts.query
+        and not parts.fragment
+    )
+    _check(bool(is_good), "replica", "an address such as http://127.0.0.1:30001", address)
+
+
+def _check_enum(name: str, value: object, kind: type[enum.StrEnum]) -> None:
+    _check(isinstance(value, kind), name, " | ".join(kind), value)
+
+
+def _parse_enum(name: str, value: object, kind: type[enum.StrEnum]) -> enum.StrEnum:
+    try:
+        return kind(str(value))
+    except ValueError as error:
+        raise InvalidConfig(f"{name} must be {' | '.join(kind)}, got {value!r}") from error
+
+
+def _check_type(name: str, value: object, kind: Any) -> None:
+    is_bool = isinstance(value, bool)
+    if kind is bool:
+        _check(is_bool, name, "true or false", value)
+    elif kind is int:
+        _check(isinstance(value, int) and not is_bool, name, "a whole number", value)
+    else:
+        _check(isinstance(value, int | float) and not is_bool, name, "a number", value)

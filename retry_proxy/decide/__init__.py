@@ -1,0 +1,1 @@
+"""Decisions without I/O: life cycle, retry policy, retry budget, release policy."""

@@ -1,0 +1,174 @@
+"""What the relay asks of an engine, and the values that pass between them."""
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from detectors.observation import Observation
+from retry_proxy.engines.call import GenerationCall
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """What the client already has of an answer, and a continuation starts from.
+
+    Attributes:
+        tokens: how many generated tokens it is.
+        token_ids: their ids, ``None`` where the engine did not send all of them.
+        prompt_token_ids: the prompt as the engine tokenised it, ``None`` if not told.
+    """
+
+    text: str
+    tokens: int
+    token_ids: tuple[int, ...] | None = None
+    prompt_token_ids: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptPlan:
+    """How one attempt differs from the client's request."""
+
+    rid: str
+    prefix: Prefix | None = None
+    cache_salt: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AbortCall:
+    """The request that makes an engine stop a generation."""
+
+    path: str
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineProfile:
+    """What a replica said about itself.
+
+    Attributes:
+        name: the adapter's name.
+        is_integrated: it is ``inference_backend``: live counters and token ids on every route.
+        draft_tokens: drafts proposed per step in a chain, ``None`` if unknown or not a chain.
+        is_speculating: it proposes drafts at all. Without, one token per chunk is normal, not a
+            finding.
+    """
+
+    name: str
+    version: str | None = None
+    is_integrated: bool = False
+    is_speculating: bool = False
+    draft_tokens: int | None = None
+    models: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Piece:
+    """One chunk of an attempt, read.
+
+    Attributes:
+        payload: the decoded JSON; the encoder may change it.
+        raw: the event as it came, terminator included.
+        text: new answer text (without reasoning).
+        tokens: new tokens; where the engine does not count, 1 for a chunk with output.
+        has_output: the client would see something of it (text, reasoning, a tool call).
+        is_continuable: ``False`` once it carries output that a continuation cannot restore.
+        is_finish: the last choice got its finish reason.
+        prompt_tokens, completion_tokens: usage as told by this chunk, of this attempt.
+    """
+
+    payload: dict[str, Any]
+    raw: bytes
+    observation: Observation
+    text: str = ""
+    tokens: int = 0
+    token_ids: tuple[int, ...] | None = None
+    prompt_token_ids: tuple[int, ...] | None = None
+    has_output: bool = False
+    is_continuable: bool = True
+    is_finish: bool = False
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+@dataclass(slots=True)
+class Totals:
+    """Sums over one attempt, ``None`` where the engine did not say."""
+
+    tokens: int = 0
+    steps: int | None = None
+    drafted: int | None = None
+    accepted: int | None = None
+
+    def add(self, piece: Piece) -> None:
+        """Counts one chunk."""
+        seen = piece.observation
+        self.tokens += piece.tokens
+        self.steps = _sum(self.steps, seen.steps)
+        self.drafted = _sum(self.drafted, seen.drafted)
+        self.accepted = _sum(self.accepted, seen.accepted)
+
+
+@dataclass(slots=True)
+class FinalCounters:
+    """The engine's own numbers for the whole attempt, where it tells them only at the end."""
+
+    steps: int | None = None
+    drafted: int | None = None
+    accepted: int | None = None
+
+
+class ChunkReader(Protocol):
+    """Reads the chunks of one attempt."""
+
+    @property
+    def final(self) -> FinalCounters | None:
+        """Exact numbers, once the engine told them; they replace sums of derived ones."""
+        ...
+
+    def read(self, payload: Any, raw: bytes) -> Piece:
+        """Reads one decoded event.
+
+        Raises:
+            MalformedStream: not the agreed shape.
+            EngineReportedError: the engine told an error in-band, or aborted the generation itself.
+        """
+        ...
+
+
+class EngineAdapter(Protocol):
+    """One engine's dialect."""
+
+    @property
+    def profile(self) -> EngineProfile: ...
+
+    def body(self, call: GenerationCall, plan: AttemptPlan) -> dict[str, Any]:
+        """The upstream request body, streaming and with the live signals asked for."""
+        ...
+
+    def can_continue(self, call: GenerationCall, prefix: Prefix) -> bool:
+        """Whether :meth:`body` can start from this prefix."""
+        ...
+
+    def reader(self, call: GenerationCall) -> ChunkReader: ...
+
+    def abort(self, rid: str) -> AbortCall | None:
+        """How to stop it beyond closing the connection, ``None`` if closing is all there is."""
+        ...
+
+
+@dataclass(slots=True)
+class Cumulative:
+    """Turns a cumulative counter into what is new; a counter that falls counts as no news."""
+
+    last: int = field(default=0)
+
+    def new(self, value: int) -> int:
+        """Returns the increase since the last value."""
+        increase = max(0, value - self.last)
+        self.last = max(self.last, value)
+        return increase
+
+
+def _sum(total: int | None, new: int | None) -> int | None:
+    if new is None:
+        return total
+    return new if total is None else total + new

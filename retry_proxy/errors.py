@@ -1,0 +1,139 @@
+"""Errors of the proxy.
+
+ProxyError
+├── InvalidConfig             ours to fix: the options
+├── ClientError               the client's fault
+│   ├── InvalidBody             400: not JSON, not an object, a field of a wrong type
+│   └── BodyTooLarge            413
+├── UpstreamError             the engine's fault: the attempt is retried
+│   ├── ConnectFailed           nothing was sent
+│   ├── CannotContinueHere      nothing was sent: the engine takes no continuation
+│   ├── UpstreamStatus          an error status
+│   ├── StreamCut               ended before its end
+│   ├── StreamStalled           silent for too long
+│   ├── MalformedStream         not the SSE or JSON that was agreed on
+│   └── EngineReportedError     an error inside the stream
+└── Unanswered                what the client is told when no attempt helped
+    ├── NoReplicaReachable      503
+    ├── UpstreamFailed          502
+    ├── AnomalyPersisted        502
+    └── NotContinuable          502, after text was released
+"""
+
+from http import HTTPStatus
+from typing import Any
+
+
+class ProxyError(Exception):
+    """Base of all errors raised on purpose by ``retry_proxy``."""
+
+
+class InvalidConfig(ProxyError):
+    """An option is unknown or out of range; the message names it."""
+
+
+class ClientError(ProxyError):
+    """The request cannot be served as it is."""
+
+    status = HTTPStatus.BAD_REQUEST
+    code = "invalid_request"
+
+
+class InvalidBody(ClientError):
+    """The body is not what the route takes."""
+
+
+class BodyTooLarge(ClientError):
+    """The body is over the limit."""
+
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    code = "body_too_large"
+
+
+class UpstreamError(ProxyError):
+    """An attempt failed for a reason on the engine's side."""
+
+    reason = "upstream_error"
+
+
+class ConnectFailed(UpstreamError):
+    """No connection: nothing was sent."""
+
+    reason = "connect_failed"
+
+
+class CannotContinueHere(UpstreamError):
+    """The replica's engine takes no continuation of this answer: nothing was sent."""
+
+    reason = "cannot_continue"
+
+
+class UpstreamStatus(UpstreamError):
+    """The engine answered with a 5xx status."""
+
+    reason = "upstream_status"
+
+
+class StreamCut(UpstreamError):
+    """The stream ended before its finish reason."""
+
+    reason = "stream_cut"
+
+
+class StreamStalled(UpstreamError):
+    """No byte came for longer than allowed."""
+
+    reason = "stream_stalled"
+
+
+class MalformedStream(UpstreamError):
+    """The bytes are not the SSE framing or JSON that was agreed on."""
+
+    reason = "malformed_stream"
+
+
+class EngineReportedError(UpstreamError):
+    """The engine told an error inside a stream that began with status 200."""
+
+    reason = "engine_error"
+
+
+class Unanswered(ProxyError):
+    """No attempt gave an answer. Told to the client in OpenAI's error schema."""
+
+    status = HTTPStatus.BAD_GATEWAY
+    code = "upstream_failed"
+
+
+class NoReplicaReachable(Unanswered):
+    """No replica took the request."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    code = "no_replica_reachable"
+
+
+class UpstreamFailed(Unanswered):
+    """Replicas took the request and failed."""
+
+    code = "upstream_failed"
+
+
+class AnomalyPersisted(Unanswered):
+    """Every allowed attempt showed an anomaly."""
+
+    code = "anomaly_persisted"
+
+
+class NotContinuable(Unanswered):
+    """The attempt was stopped after text had been released.
+
+    And this kind of request cannot be continued.
+    """
+
+    code = "not_continuable"
+
+
+def error_body(message: str, code: str, status: int) -> dict[str, Any]:
+    """OpenAI's error schema."""
+    kind = "invalid_request_error" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "server_error"
+    return {"error": {"message": message, "type": kind, "param": None, "code": code}}

@@ -1,0 +1,187 @@
+"""All replicas of one proxy: leases, state changes, probing, aborts in the background."""
+
+import asyncio
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Collection, Coroutine, Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from retry_proxy.config import ProxyConfig
+from retry_proxy.engines.adapter import AbortCall, EngineAdapter
+from retry_proxy.engines.detect import build_adapter, describe
+from retry_proxy.errors import ConnectFailed, UpstreamError
+from retry_proxy.events import EventSink, ReplicaChanged, ReplicaState
+from retry_proxy.fleet import pool
+from retry_proxy.fleet.health import fetch_answers
+from retry_proxy.fleet.replica import Replica, ReplicaEvent, ReplicaSnapshot, next_state
+from retry_proxy.stream.upstream import AiohttpUpstream, Upstream
+
+
+class Fleet:
+    """The replicas and the one connection pool to them.
+
+    Args:
+        upstream: the network seam; by default aiohttp.
+    """
+
+    def __init__(
+        self, config: ProxyConfig, sink: EventSink, *, upstream: Upstream | None = None
+    ) -> None:
+        self._config = config
+        self._sink = sink
+        self.upstream: Upstream = upstream or AiohttpUpstream(config.connect_timeout_seconds)
+        self._replicas = [Replica(address.rstrip("/")) for address in config.replicas]
+        self._background: set[asyncio.Task[None]] = set()
+        self._prober: asyncio.Task[None] | None = None
+        self._crashes: Counter[str] = Counter()
+
+    def snapshot(self) -> list[ReplicaSnapshot]:
+        """Every replica as it is now."""
+        return [replica.snapshot() for replica in self._replicas]
+
+    def detector_errors(self) -> Mapping[str, int]:
+        """Crashes of detectors so far, by detector name."""
+        return dict(self._crashes)
+
+    def note_detector_errors(self, names: Collection[str]) -> None:
+        """Counts detectors that crashed in an attempt."""
+        self._crashes.update(names)
+
+    # choice
+
+    def choose(self, tried: Collection[str]) -> Replica | None:
+        """The replica for the next attempt of a request that has tried some."""
+        return pool.choose(self._replicas, tried)
+
+    def has_other(self, tried: Collection[str]) -> bool:
+        """Whether a healthy replica is left for another attempt."""
+        return pool.has_other(self._replicas, tried)
+
+    @contextlib.contextmanager
+    def lease(self, replica: Replica) -> Iterator[None]:
+        """Counts an attempt or a pass-through as running on the replica."""
+        replica.in_flight += 1
+        replica.attempts += 1
+        try:
+            yield
+        finally:
+            replica.in_flight -= 1
+
+    # what was learned
+
+    def note_answered(self, replica: Replica) -> None:
+        """It took a connection."""
+        if replica.state is not ReplicaState.HEALTHY:
+            self._change(replica, ReplicaEvent.ANSWERED, "answers again")
+        replica.refusals = 0
+
+    def note_connect_failed(self, replica: Replica, error: ConnectFailed) -> None:
+        """It refused a connection."""
+        replica.last_error = str(error)
+        replica.refusals += 1
+        replica.next_probe_at = time.monotonic() + pool.probe_delay(
+            replica.refusals,
+            first_seconds=self._config.probe_interval_seconds,
+            longest_seconds=self._config.probe_max_interval_seconds,
+        )
+        if replica.state is not ReplicaState.UNREACHABLE:
+            self._change(replica, ReplicaEvent.CONNECT_FAILED, "refused a connection")
+
+    def _change(self, replica: Replica, event: ReplicaEvent, reason: str) -> None:
+        replica.state = next_state(replica.state, event)
+        self._sink.emit(ReplicaChanged(replica.address, replica.state, reason, time.time()))
+
+    async def adapter(self, replica: Replica) -> EngineAdapter:
+        """The replica's adapter; asks the replica on first use.
+
+        Raises:
+            ConnectFailed: it cannot be asked.
+        """
+        async with replica.probing:  # one prober at a time, the others wait for its answer
+            if replica.adapter is None:
+                answers = await fetch_answers(
+                    self.upstream, replica.address, self._config.probe_timeout_seconds
+                )
+                replica.adapter = build_adapter(describe(answers, self._config.engine))
+            return replica.adapter
+
+    # life
+
+    async def start(self) -> None:
+        """Starts probing."""
+        if self._prober is None:
+            self._prober = asyncio.create_task(self._probe_forever())
+
+    async def stop(self) -> None:
+        """Stops probing, lets aborts finish, closes the connections."""
+        if self._prober is not None:
+            self._prober.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._prober
+            self._prober = None
+        await self.settle()
+        await self.upstream.close()
+
+    async def settle(self) -> None:
+        """Waits for background work (aborts, draining of ended streams)."""
+        while self._background:
+            await asyncio.gather(*self._background)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Runs work that must outlive the request that asked for it."""
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    def send_abort(
+        self, replica: Replica, abort: AbortCall, headers: list[tuple[str, str]]
+    ) -> None:
+        """Tells the engine in the background to stop a generation."""
+        self.spawn(self._abort(replica, abort, headers))
+
+    async def _abort(
+        self, replica: Replica, abort: AbortCall, headers: list[tuple[str, str]]
+    ) -> None:
+        try:
+            response = await self.upstream.open(
+                "POST",
+                replica.address + abort.path,
+                headers=[*headers, ("content-type", "application/json")],
+                body=msgspec.json.encode(abort.body),
+                timeout_seconds=self._config.abort_timeout_seconds,
+            )
+        except UpstreamError as error:
+            replica.last_error = f"abort failed: {error}"
+            return
+        if response.status >= 400:
+            replica.last_error = f"abort was answered with status {response.status}"
+        response.close()
+
+    async def _probe_forever(self) -> None:
+        while True:
+            now = time.monotonic()
+            await asyncio.gather(
+                *(self._probe(replica) for replica in self._replicas if _is_due(replica, now))
+            )
+            await asyncio.sleep(self._config.probe_interval_seconds)
+
+    async def _probe(self, replica: Replica) -> None:
+        replica.adapter = None
+        try:
+            await self.adapter(replica)
+        except ConnectFailed as error:
+            self.note_connect_failed(replica, error)
+        else:
+            self.note_answered(replica)
+
+
+def _is_due(replica: Replica, now: float) -> bool:
+    """Unknown and unreachable replicas are asked.
+
+    A replica that came back may be another engine.
+    """
+    is_unreachable = replica.state is ReplicaState.UNREACHABLE
+    return (is_unreachable or replica.adapter is None) and now >= replica.next_probe_at

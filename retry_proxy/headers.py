@@ -1,0 +1,69 @@
+"""Which headers travel on. Hop-by-hop ones belong to one connection (RFC 9110, 7.6.1)."""
+
+from collections.abc import Iterable
+
+Headers = list[tuple[str, str]]
+
+_HOP_BY_HOP = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+# Set anew for the connection to the replica.
+_OWN_ON_PASS_THROUGH = frozenset({"host", "content-length", "expect"})
+# A watched request's body is rewritten and its stream must come uncompressed.
+_OWN_ON_GENERATION = _OWN_ON_PASS_THROUGH | {"content-type", "accept-encoding", "accept"}
+
+
+def decode_headers(raw: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """ASGI's header pairs as text."""
+    return [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in raw]
+
+
+def for_upstream(headers: Headers) -> Headers:
+    """A client's headers for a watched generation."""
+    return [
+        *_without(headers, _OWN_ON_GENERATION),
+        ("content-type", "application/json"),
+        ("accept", "text/event-stream, application/json"),
+    ]
+
+
+def for_pass_through(headers: Headers) -> Headers:
+    """A client's headers for a request that passes through verbatim."""
+    return _without(headers, _OWN_ON_PASS_THROUGH)
+
+
+def for_client(headers: Headers) -> Headers:
+    """A replica's headers for the client."""
+    return _without(headers, frozenset())
+
+
+def for_rewritten_body(headers: Headers | None) -> Headers:
+    """A replica's headers for a body that was read as a whole."""
+    own = frozenset({"content-length", "content-encoding", "date", "server"})
+    return _without(headers or [], own)
+
+
+def authorization_only(headers: Headers) -> Headers:
+    """What an abort on the client's behalf needs."""
+    return [(name, value) for name, value in headers if name == "authorization"]
+
+
+def _without(headers: Headers, own: frozenset[str]) -> Headers:
+    named = {
+        token.strip().lower()
+        for name, value in headers
+        if name.lower() == "connection"
+        for token in value.split(",")
+    }
+    dropped = _HOP_BY_HOP | own | named
+    return [(name, value) for name, value in headers if name.lower() not in dropped]

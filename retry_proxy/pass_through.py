@@ -1,0 +1,131 @@
+"""Everything that is not watched: to a healthy replica and back, verbatim, streamed both ways."""
+
+from collections.abc import AsyncIterator
+
+from starlette.types import Message, Receive, Scope, Send
+
+from retry_proxy.body import ClientGone, run_while_connected
+from retry_proxy.errors import ConnectFailed, UpstreamError, error_body
+from retry_proxy.fleet.fleet import Fleet
+from retry_proxy.fleet.replica import Replica
+from retry_proxy.headers import Headers, decode_headers, for_client, for_pass_through
+from retry_proxy.stream.client import ClientStream
+from retry_proxy.stream.upstream import UpstreamResponse
+
+
+class PassThrough:
+    """ASGI application."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        first = await receive()
+        if first["type"] == "http.disconnect":
+            return
+        if first.get("more_body", False):
+            body = _RequestBody(first, receive)
+            await self.forward(scope, body, send, extra_headers=[])
+            return
+        await run_while_connected(
+            self.forward(scope, first.get("body", b"") or None, send, extra_headers=[]), receive
+        )
+
+    async def forward(
+        self,
+        scope: Scope,
+        body: "bytes | _RequestBody | None",
+        send: Send,
+        *,
+        extra_headers: Headers,
+    ) -> None:
+        """Sends the request to the first replica that takes the connection."""
+        tried: set[str] = set()
+        while (replica := self._fleet.choose(tried)) is not None:
+            tried.add(replica.address)
+            with self._fleet.lease(replica):
+                try:
+                    response = await self._open(replica, scope, body)
+                except ConnectFailed as error:
+                    self._fleet.note_connect_failed(replica, error)
+                    continue
+                except ClientGone:
+                    return
+                except UpstreamError as error:
+                    replica.last_error = str(error)
+                    await _refuse(send, 502, "upstream_failed", str(error), extra_headers)
+                    return
+                self._fleet.note_answered(replica)
+                await _answer(response, send, extra_headers)
+                return
+        await _refuse(
+            send, 503, "no_replica_reachable", "no replica took the request", extra_headers
+        )
+
+    async def _open(
+        self, replica: Replica, scope: Scope, body: "bytes | _RequestBody | None"
+    ) -> UpstreamResponse:
+        headers = for_pass_through(decode_headers(scope["headers"]))
+        is_streamed = isinstance(body, _RequestBody)
+        if is_streamed:
+            headers += [
+                pair for pair in decode_headers(scope["headers"]) if pair[0] == "content-length"
+            ]
+        return await self._fleet.upstream.open(
+            scope["method"],
+            replica.address + _target(scope),
+            headers=headers,
+            body=body.chunks() if isinstance(body, _RequestBody) else body,
+            timeout_seconds=None,
+        )
+
+
+class _RequestBody:
+    """A request body in pieces; can be started once."""
+
+    def __init__(self, first: Message, receive: Receive) -> None:
+        self._first = first
+        self._receive = receive
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        message = self._first
+        while True:
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            if message.get("body"):
+                yield message["body"]
+            if not message.get("more_body", False):
+                return
+            message = await self._receive()
+
+
+def _target(scope: Scope) -> str:
+    raw_path = scope.get("raw_path") or scope["path"].encode()
+    path: str = raw_path.split(b"?", 1)[0].decode("latin-1")
+    query = scope.get("query_string", b"").decode("latin-1")
+    return f"{path}?{query}" if query else path
+
+
+async def _answer(response: UpstreamResponse, send: Send, extra_headers: Headers) -> None:
+    try:
+        pairs = [*for_client(response.headers), *extra_headers]
+        headers = [
+            (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in pairs
+        ]
+        await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        async for data in response.chunks(None, None):
+            await send({"type": "http.response.body", "body": data, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+    finally:
+        response.close()
+
+
+async def _refuse(send: Send, status: int, code: str, message: str, extra_headers: Headers) -> None:
+    headers = [*extra_headers]
+    await ClientStream(send, _request_id(headers)).respond_json(
+        status, [], error_body(message, code, status)
+    )
+
+
+def _request_id(headers: Headers) -> str:
+    return dict(headers).get("x-specwatch-request-id", "")

@@ -1,0 +1,259 @@
+"""One dispatch to one replica: reads its stream to an end and tells how it ended."""
+
+import asyncio
+import enum
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from detectors.panel import Panel
+from detectors.verdict import Verdict
+from retry_proxy.config import ProxyConfig
+from retry_proxy.decide.release import ReleasePolicy
+from retry_proxy.decide.retry import Action, Decision
+from retry_proxy.engines.adapter import ChunkReader, FinalCounters, Piece, Totals
+from retry_proxy.errors import (
+    ConnectFailed,
+    EngineReportedError,
+    MalformedStream,
+    StreamCut,
+    UpstreamError,
+    UpstreamStatus,
+)
+from retry_proxy.stream.answer import Answer
+from retry_proxy.stream.sse import SseParser
+from retry_proxy.stream.upstream import Headers, Upstream, UpstreamResponse
+
+_SAMPLE_CHARACTERS = 240
+_SAMPLE_TOKENS_BEFORE_ONSET = 8
+_MAX_ERROR_BYTES = 1024 * 1024
+_DRAIN_SECONDS = 1.0
+
+_decode = msgspec.json.Decoder().decode
+
+
+class EndKind(enum.Enum):
+    """How an attempt ended."""
+
+    COMPLETED = "completed"
+    STOPPED = "stopped"  # by a verdict
+    CONNECT_FAILED = "connect_failed"
+    FAILED = "failed"
+    REJECTED = "rejected"  # 4xx
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptEnd:
+    """How an attempt ended, with what the relay needs to go on."""
+
+    kind: EndKind
+    decision: Decision | None = None
+    error: UpstreamError | None = None
+    verdict: Verdict | None = None
+    status: int = 0
+    headers: Headers | None = None
+    body: bytes = b""
+
+
+class Attempt:
+    """Reads one upstream stream, holds and releases its pieces.
+
+    Args:
+        decide: the relay's decision on a verdict; the attempt acts on it.
+    """
+
+    def __init__(
+        self,
+        *,
+        config: ProxyConfig,
+        policy: ReleasePolicy,
+        answer: Answer,
+        panel: Panel,
+        reader: ChunkReader,
+        decide: Callable[[Verdict], Decision],
+    ) -> None:
+        self._config = config
+        self._policy = policy
+        self._answer = answer
+        self._panel = panel
+        self._reader = reader
+        self._decide = decide
+        self._is_finished = False
+        self._is_let_through = False
+        self._samples: deque[tuple[int, str]] | None = (
+            deque(maxlen=4096) if config.capture_text else None
+        )
+        self.totals = Totals()
+        self.verdict: Verdict | None = None
+        self.leaked_tokens = 0
+        self.was_opened = False
+        self.has_ended = False  # the engine itself is done: nothing to abort
+
+    async def run(
+        self, upstream: Upstream, url: str, headers: Headers, body: bytes
+    ) -> tuple[AttemptEnd, UpstreamResponse | None]:
+        """Dispatches and reads to an end.
+
+        Returns:
+            How it ended, and the response if it still has to be drained.
+        """
+        self.was_opened = True  # a client may leave while the engine still queues the request
+        try:
+            response = await upstream.open(
+                "POST",
+                url,
+                headers=headers,
+                body=body,
+                timeout_seconds=self._config.first_byte_timeout_seconds,
+            )
+        except ConnectFailed as error:
+            self.was_opened = False
+            return AttemptEnd(EndKind.CONNECT_FAILED, error=error), None
+        except UpstreamError as error:
+            return await self._end_of_broken(error), None
+        is_kept = False
+        try:
+            end = await self._read(response)
+            is_kept = end.kind is EndKind.COMPLETED
+        except UpstreamError as error:
+            end = await self._end_of_broken(error)
+        finally:
+            if not is_kept:
+                response.close()
+        return end, response if is_kept else None
+
+    @property
+    def crashed_detectors(self) -> list[str]:
+        """Names of detectors that crashed in this attempt."""
+        return self._panel.crashed
+
+    @property
+    def final(self) -> FinalCounters | None:
+        """The engine's own numbers, once it told them."""
+        return self._reader.final
+
+    def sample(self) -> str | None:
+        """Text around the onset, only with evidence capture switched on."""
+        if self._samples is None or self.verdict is None:
+            return None
+        start = self.verdict.onset_token - _SAMPLE_TOKENS_BEFORE_ONSET
+        text = "".join(text for end_token, text in self._samples if end_token > start)
+        return text[:_SAMPLE_CHARACTERS]
+
+    async def _read(self, response: UpstreamResponse) -> AttemptEnd:
+        if response.status != 200:
+            self.has_ended = True
+            return await _read_refusal(response)
+        parser = SseParser(self._config.max_event_bytes)
+        chunks = response.chunks(
+            self._config.first_byte_timeout_seconds, self._config.stall_timeout_seconds
+        )
+        async for data in chunks:
+            for event in parser.feed(data):
+                if event.data is None:
+                    continue
+                if event.data == b"[DONE]":
+                    return await self._end_of_stream()
+                decision = self._take(self._read_piece(event.data, event.raw))
+                if decision is not None:
+                    await self._stop(decision)
+                    return AttemptEnd(EndKind.STOPPED, decision=decision, verdict=self.verdict)
+            await self._release()
+        if parser.has_rest:
+            raise StreamCut("the stream ended within an event")
+        return await self._end_of_stream()
+
+    def _read_piece(self, data: bytes, raw: bytes) -> Piece:
+        try:
+            payload = _decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise MalformedStream("an event is not valid JSON") from error
+        return self._reader.read(payload, raw)
+
+    def _take(self, piece: Piece) -> Decision | None:
+        """Counts, holds and judges one piece; returns a decision if the attempt must stop."""
+        self.totals.add(piece)
+        self._answer.hold.hold(piece, time.monotonic())
+        if self._samples is not None:
+            self._samples.append((self.totals.tokens, piece.text))
+        self._is_finished = self._is_finished or piece.is_finish
+        if self.verdict is not None:
+            return None
+        self.verdict = self._panel.update(piece.observation)
+        if self.verdict is None:
+            return None
+        released = self._answer.hold.attempt_released_tokens
+        self.leaked_tokens = max(0, released - self.verdict.onset_token)
+        decision = self._decide(self.verdict)
+        if decision.action is Action.LET_THROUGH:
+            self._is_let_through = True
+            return None
+        return decision
+
+    async def _release(self) -> None:
+        hold = self._answer.hold
+        can_release = self._policy.can_release(
+            is_watching=self._panel.is_watching and not self._is_let_through,
+            tokens=hold.answer_tokens,
+            is_complete=False,
+        )
+        # A role chunk alone waits for the first text: until then a restart can stay silent and an
+        # error has a real status.
+        if can_release and hold.held and (self._answer.has_released or hold.has_held_output):
+            await self._answer.send(hold.release(time.monotonic()))
+
+    async def _stop(self, decision: Decision) -> None:
+        """Keeps what is good of the held text, where the answer goes on after it."""
+        assert self.verdict is not None, "stopped without a verdict"
+        hold = self._answer.hold
+        if decision.action is Action.CONTINUE:
+            keep = self._policy.last_good_token(self.verdict.onset_token)
+            await self._answer.send(hold.cut(keep, time.monotonic()))
+        else:
+            hold.drop(time.monotonic())
+
+    async def _end_of_stream(self) -> AttemptEnd:
+        self.has_ended = True
+        if not self._is_finished:
+            return await self._end_of_broken(StreamCut("it ended without a finish reason"))
+        return AttemptEnd(EndKind.COMPLETED, verdict=self.verdict)
+
+    async def _end_of_broken(self, error: UpstreamError) -> AttemptEnd:
+        """A stream that breaks after its finish reason has given the whole answer.
+
+        Otherwise what is good goes on, if the answer must be continued anyway; else it starts
+        again.
+        """
+        if self._is_finished:
+            return AttemptEnd(EndKind.COMPLETED, verdict=self.verdict)
+        if isinstance(error, EngineReportedError):
+            self.has_ended = True
+        if self._answer.has_released:
+            await self._release()
+        self._answer.hold.drop(time.monotonic())
+        return AttemptEnd(EndKind.FAILED, error=error)
+
+
+async def _read_refusal(response: UpstreamResponse) -> AttemptEnd:
+    body = await response.read(_MAX_ERROR_BYTES)
+    if 400 <= response.status < 500:
+        return AttemptEnd(
+            EndKind.REJECTED, status=response.status, headers=response.headers, body=body
+        )
+    error = UpstreamStatus(f"the engine answered with status {response.status}")
+    return AttemptEnd(EndKind.FAILED, error=error)
+
+
+async def drain(response: UpstreamResponse) -> None:
+    """Reads what follows ``[DONE]``, so that the connection can be used again."""
+    try:
+        async with asyncio.timeout(_DRAIN_SECONDS):
+            async for _ in response.chunks(_DRAIN_SECONDS, _DRAIN_SECONDS):
+                pass
+    except (UpstreamError, TimeoutError):
+        pass
+    finally:
+        response.close()

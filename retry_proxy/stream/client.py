@@ -1,0 +1,71 @@
+"""The client's side of one request: raw ASGI. Knows whether the head was sent."""
+
+import time
+from collections.abc import Sequence
+
+import msgspec
+from starlette.types import Send
+
+from retry_proxy.errors import error_body
+
+HeaderPairs = Sequence[tuple[str, str]]
+
+
+class ClientStream:
+    """Writes one response. The head is sent once; afterwards there is no other status."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self._send = send
+        self._request_id = request_id
+        self.is_started = False
+        self.started_at: float | None = None  # monotonic
+
+    async def start_events(self, headers: HeaderPairs) -> None:
+        """Sends the head of an event stream."""
+        await self._start(
+            200,
+            [
+                ("content-type", "text/event-stream; charset=utf-8"),
+                ("cache-control", "no-cache"),
+                *headers,
+            ],
+        )
+
+    async def write(self, data: bytes) -> None:
+        """Sends bytes of the body."""
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def end(self) -> None:
+        """Ends the body."""
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def respond(self, status: int, headers: HeaderPairs, body: bytes) -> None:
+        """Sends a whole response."""
+        await self._start(status, [("content-length", str(len(body))), *headers])
+        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def respond_json(self, status: int, headers: HeaderPairs, body: object) -> None:
+        """Sends a whole JSON response."""
+        pairs = [("content-type", "application/json"), *headers]
+        await self.respond(status, pairs, msgspec.json.encode(body))
+
+    async def respond_error(
+        self, status: int, code: str, message: str, headers: HeaderPairs = ()
+    ) -> None:
+        """Sends an error in OpenAI's schema."""
+        await self.respond_json(status, headers, error_body(message, code, status))
+
+    async def _start(self, status: int, headers: HeaderPairs) -> None:
+        assert not self.is_started, "the response has already started"
+        self.is_started = True
+        self.started_at = time.monotonic()
+        pairs = [*headers, ("x-specwatch-request-id", self._request_id)]
+        await self._send(
+            {
+                "type": "http.response.start",
+                "status": status,
+                "headers": [
+                    (name.encode("latin-1"), value.encode("latin-1")) for name, value in pairs
+                ],
+            }
+        )

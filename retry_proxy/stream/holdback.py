@@ -1,0 +1,123 @@
+"""What of an answer the client has, and what is held. Explicit state; decides nothing."""
+
+from retry_proxy.engines.adapter import Piece, Prefix
+
+
+class HoldBack:
+    """Received pieces of a request, in order: released ones (counted), then held ones.
+
+    Token indices are those of the current attempt. Released text is never taken back.
+    """
+
+    def __init__(self) -> None:
+        self.held: list[Piece] = []
+        self._held_since: float | None = None
+        self.longest_hold_seconds = 0.0  # of text that then went to the client
+        # the answer so far, over all attempts
+        self._text: list[str] = []
+        self._token_ids: list[int] | None = []
+        self._prompt_token_ids: tuple[int, ...] | None = None
+        self.released_tokens = 0
+        self.is_continuable = True
+        self.has_output = False
+        # the current attempt
+        self.attempt_released_tokens = 0
+        self.attempt_tokens = 0
+        self._attempt_longest_hold = 0.0
+        self.last_release_at: float | None = None  # when the client last got text
+
+    def start_attempt(self) -> None:
+        """A new attempt begins; what the last one left held must have been cut."""
+        assert not self.held, "held pieces of an earlier attempt"
+        self.attempt_released_tokens = 0
+        self.attempt_tokens = 0
+        self._attempt_longest_hold = 0.0
+
+    def attempt_hold_seconds(self, now: float) -> float:
+        """Longest time that text of this attempt was held, a hold that still lasts included."""
+        current = 0.0 if self._held_since is None else now - self._held_since
+        return max(self._attempt_longest_hold, current)
+
+    @property
+    def answer_tokens(self) -> int:
+        """Tokens of the answer so far, held ones included."""
+        return self.released_tokens + self.attempt_tokens - self.attempt_released_tokens
+
+    @property
+    def has_held_output(self) -> bool:
+        """Something that the client would see is held."""
+        return any(piece.has_output for piece in self.held)
+
+    def prefix(self) -> Prefix:
+        """What a continuation starts from."""
+        return Prefix(
+            text="".join(self._text),
+            tokens=self.released_tokens,
+            token_ids=None if self._token_ids is None else tuple(self._token_ids),
+            prompt_token_ids=self._prompt_token_ids,
+        )
+
+    def hold(self, piece: Piece, now: float) -> None:
+        """Takes the next piece."""
+        self.held.append(piece)
+        self.attempt_tokens += piece.tokens
+        if self._held_since is None and piece.has_output:
+            self._held_since = now
+
+    def release(self, now: float) -> list[Piece]:
+        """Releases everything held, in order."""
+        pieces = self.held
+        self.held = []
+        for piece in pieces:
+            self._count_released(piece)
+            if piece.has_output:
+                self.last_release_at = now
+        self._end_hold(now, is_delivered=bool(pieces))
+        return pieces
+
+    def cut(self, keep_tokens: int, now: float) -> list[Piece]:
+        """Releases the held pieces within the attempt's first ``keep_tokens`` tokens, drops the
+        others.
+
+        The last kept piece is one with text: tokens without text may be half of a character, which
+            a continuation from their ids would lose.
+        """
+        end = self.attempt_released_tokens
+        kept = 0
+        for index, piece in enumerate(self.held):
+            end += piece.tokens
+            if end > keep_tokens or piece.is_finish or not piece.is_continuable:
+                break
+            if piece.text:
+                kept = index + 1
+        self.held = self.held[:kept]
+        return self.release(now)
+
+    def drop(self, now: float) -> None:
+        """Drops everything held."""
+        self.held = []
+        self._end_hold(now, is_delivered=False)
+
+    def _count_released(self, piece: Piece) -> None:
+        if self.released_tokens == 0 and piece.prompt_token_ids is not None:
+            self._prompt_token_ids = piece.prompt_token_ids  # later ones hold the prefix as well
+        self._text.append(piece.text)
+        self.released_tokens += piece.tokens
+        self.attempt_released_tokens += piece.tokens
+        self.is_continuable = self.is_continuable and piece.is_continuable
+        self.has_output = self.has_output or piece.has_output
+        if self._token_ids is None or piece.tokens == 0:
+            return
+        if piece.token_ids is None or len(piece.token_ids) != piece.tokens:
+            self._token_ids = None  # some are unknown: only text can be continued from
+        else:
+            self._token_ids.extend(piece.token_ids)
+
+    def _end_hold(self, now: float, *, is_delivered: bool) -> None:
+        """A hold that ended in a drop delayed no delivered text: it counts as lost time instead."""
+        if self._held_since is not None:
+            held_seconds = now - self._held_since
+            self._attempt_longest_hold = max(self._attempt_longest_hold, held_seconds)
+            if is_delivered:
+                self.longest_hold_seconds = max(self.longest_hold_seconds, held_seconds)
+        self._held_since = None

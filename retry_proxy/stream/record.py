@@ -1,0 +1,172 @@
+"""The books of one request: what each attempt and the request itself came to, told as events."""
+
+import time
+
+from retry_proxy.decide.lifecycle import RequestState
+from retry_proxy.engines.adapter import FinalCounters
+from retry_proxy.engines.call import GenerationCall
+from retry_proxy.events import (
+    AttemptEnded,
+    AttemptOutcome,
+    EventSink,
+    RequestEnded,
+    RequestOutcome,
+)
+from retry_proxy.stream.attempt import Attempt, AttemptEnd, EndKind
+from retry_proxy.stream.holdback import HoldBack
+
+_OUTCOMES = {
+    EndKind.COMPLETED: AttemptOutcome.COMPLETED,
+    EndKind.STOPPED: AttemptOutcome.ANOMALY,
+    EndKind.CONNECT_FAILED: AttemptOutcome.CONNECT_FAILED,
+    EndKind.FAILED: AttemptOutcome.UPSTREAM_ERROR,
+    EndKind.REJECTED: AttemptOutcome.REJECTED,
+}
+
+
+class RequestRecord:
+    """Numbers of one request."""
+
+    def __init__(
+        self, sink: EventSink, call: GenerationCall, request_id: str, hold: HoldBack
+    ) -> None:
+        self.sink = sink
+        self.call = call
+        self.request_id = request_id
+        self.hold = hold
+        self.started_at = time.time()
+        self._started = time.monotonic()
+        self._attempt_started: float | None = None
+        self._lost_seconds = 0.0
+        self.leaked_tokens = 0
+        self.wasted_tokens = 0
+        self.retry_refused: str | None = None
+        self.is_marked = False
+        self.is_rejected = False
+        self.first_byte_at: float | None = None
+
+    def start_attempt(self, number: int, rid: str, replica: str) -> "AttemptRecord":
+        """An attempt is dispatched."""
+        now = time.monotonic()
+        if self._attempt_started is not None:
+            # What the client waited for nothing: since the last attempt began, or since its last
+            # text.
+            last_progress = max(self._attempt_started, self.hold.last_release_at or 0.0)
+            self._lost_seconds += now - last_progress
+        self._attempt_started = now
+        return AttemptRecord(self, number, rid, replica)
+
+    def end(self, state: RequestState, attempts: int) -> None:
+        """The request is over."""
+        now = time.monotonic()
+        first_byte = None if self.first_byte_at is None else self.first_byte_at - self._started
+        held_seconds = self.hold.longest_hold_seconds if self.call.is_streaming else 0.0
+        self.sink.emit(
+            RequestEnded(
+                request_id=self.request_id,
+                model=self.call.model,
+                route=self.call.route.value,
+                outcome=self._outcome(state, attempts),
+                attempts=attempts,
+                is_streaming=self.call.is_streaming,
+                started_at=self.started_at,
+                duration_seconds=now - self._started,
+                time_to_first_byte_seconds=first_byte,
+                added_delay_seconds=self._lost_seconds + held_seconds,
+                completion_tokens=self.hold.released_tokens,
+                leaked_tokens=self.leaked_tokens,
+                wasted_tokens=self.wasted_tokens,
+                retry_refused=self.retry_refused,
+            )
+        )
+
+    def _outcome(self, state: RequestState, attempts: int) -> RequestOutcome:
+        if state is RequestState.ABANDONED:
+            return RequestOutcome.CLIENT_GONE
+        if state is not RequestState.ANSWERED:
+            return RequestOutcome.REJECTED if self.is_rejected else RequestOutcome.ERROR
+        if self.is_marked:
+            return RequestOutcome.MARKED
+        return RequestOutcome.CLEAN if attempts == 1 else RequestOutcome.RETRIED_CLEAN
+
+
+class AttemptRecord:
+    """Numbers of one attempt."""
+
+    def __init__(self, request: RequestRecord, number: int, rid: str, replica: str) -> None:
+        self._request = request
+        self._number = number
+        self._rid = rid
+        self._replica = replica
+        self._started_at = time.time()
+        self._started = time.monotonic()
+        self.engine = "unknown"
+
+    def end(self, end: AttemptEnd | None, attempt: Attempt | None) -> None:
+        """The attempt is over; ``end`` is ``None`` if the client left.
+
+        ``attempt`` if it never ran.
+        """
+        request = self._request
+        outcome = _outcome(end, attempt)
+        is_whole = outcome in (AttemptOutcome.COMPLETED, AttemptOutcome.MARKED)
+        tokens = 0 if attempt is None else attempt.totals.tokens
+        released = 0
+        if attempt is not None:
+            released = tokens if is_whole else request.hold.attempt_released_tokens
+        wasted = max(0, tokens - released)
+        leaked = 0 if attempt is None else attempt.leaked_tokens
+        request.leaked_tokens += leaked
+        request.wasted_tokens += wasted
+        request.is_marked = outcome is AttemptOutcome.MARKED
+        now = time.monotonic()
+        counters = _counters(attempt)
+        error = None if end is None or end.error is None else f"{end.error.reason}: {end.error}"
+        request.sink.emit(
+            AttemptEnded(
+                request_id=request.request_id,
+                attempt=self._number,
+                rid=self._rid,
+                replica=self._replica,
+                engine=self.engine,
+                model=request.call.model,
+                outcome=outcome,
+                started_at=self._started_at,
+                duration_seconds=now - self._started,
+                completion_tokens=tokens,
+                steps=counters.steps,
+                drafted=counters.drafted,
+                accepted=counters.accepted,
+                verdict=None if attempt is None else attempt.verdict,
+                released_tokens=released,
+                leaked_tokens=leaked,
+                wasted_tokens=wasted,
+                held_seconds=self._held_seconds(attempt, now),
+                error=error,
+                text_sample=None if attempt is None else attempt.sample(),
+            )
+        )
+
+    def _held_seconds(self, attempt: Attempt | None, now: float) -> float:
+        if attempt is None or not self._request.call.is_streaming:
+            return 0.0
+        return self._request.hold.attempt_hold_seconds(now)
+
+
+def _outcome(end: AttemptEnd | None, attempt: Attempt | None) -> AttemptOutcome:
+    if end is None:
+        return AttemptOutcome.CLIENT_GONE
+    is_marked = attempt is not None and attempt.verdict is not None
+    if end.kind is EndKind.COMPLETED and is_marked:
+        return AttemptOutcome.MARKED
+    return _OUTCOMES[end.kind]
+
+
+def _counters(attempt: Attempt | None) -> FinalCounters:
+    """The engine's own numbers where it told them, else the sums of what was seen."""
+    if attempt is None:
+        return FinalCounters()
+    if attempt.final is not None:
+        return attempt.final
+    totals = attempt.totals
+    return FinalCounters(steps=totals.steps, drafted=totals.drafted, accepted=totals.accepted)

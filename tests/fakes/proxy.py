@@ -1,0 +1,68 @@
+"""The real proxy in front of fake engines."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI
+
+from retry_proxy.app import build_app
+from retry_proxy.config import ProxyConfig
+from retry_proxy.fleet import Fleet
+from tests.fakes.engine import FakeEngine
+from tests.fakes.sink import RecordingSink
+
+ROUTES = ("/generate", "/v1/chat/completions", "/v1/completions")
+
+
+@dataclass
+class Proxy:
+    app: FastAPI
+    fleet: Fleet
+    sink: RecordingSink
+    config: ProxyConfig
+
+
+@asynccontextmanager
+async def proxy_for(*engines: FakeEngine, **options: Any) -> AsyncIterator[Proxy]:
+    """A started proxy whose replicas are the engines, in order of preference."""
+    sink = RecordingSink()
+    config = ProxyConfig(replicas=tuple(engine.address for engine in engines), **options)
+    fleet = Fleet(config, sink)
+    app = build_app(config, sink=sink, fleet=fleet)
+    async with app.router.lifespan_context(app):
+        yield Proxy(app, fleet, sink, config)
+        await fleet.settle()
+    assert all(replica.in_flight == 0 for replica in fleet.snapshot()), "a lease was not given back"
+
+
+def request_body(
+    route: str, *, stream: bool = True, max_tokens: int | None = None
+) -> dict[str, Any]:
+    """A small request for a route."""
+    body: dict[str, Any] = {"model": "fake-model", "stream": stream}
+    if route == "/generate":
+        body["text"] = "Tell me."
+        body["sampling_params"] = {} if max_tokens is None else {"max_new_tokens": max_tokens}
+        return body
+    if route == "/v1/completions":
+        body["prompt"] = [1, 2, 3]
+    else:
+        body["messages"] = [{"role": "user", "content": "Tell me."}]
+    if max_tokens is not None:
+        body["max_tokens"] = max_tokens
+    return body
+
+
+def words(count: int) -> str:
+    """The fake engine's answer."""
+    return "".join(f" w{number}" for number in range(count))
+
+
+def answer_of(route: str, body: dict[str, Any]) -> str:
+    """Text of a non-streaming answer."""
+    if route == "/generate":
+        return str(body["text"])
+    choice = body["choices"][0]
+    return str(choice["text"] if route == "/v1/completions" else choice["message"]["content"])

@@ -1,0 +1,43 @@
+"""Stand-ins for the fleet and for a store that fails."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from monitor.records import Incident, RequestRecord
+from monitor.store.memory import MemoryStore
+from retry_proxy.events import ReplicaState
+from tests.monitor.events import REPLICA_A, REPLICA_B
+
+
+@dataclass(frozen=True, slots=True)
+class FakeReplica:
+    """One replica's state, as the fleet tells it."""
+
+    address: str
+    state: ReplicaState = ReplicaState.HEALTHY
+    engine: str | None = "sglang"
+    models: tuple[str, ...] = ("smollm2",)
+    in_flight: int = 0
+    attempts: int = 0
+    anomalies: int = 0
+    last_error: str | None = None
+
+
+class FakeFleet:
+    """A fleet whose replicas the test sets."""
+
+    def __init__(self, *replicas: FakeReplica) -> None:
+        self.replicas = replicas or (FakeReplica(REPLICA_A), FakeReplica(REPLICA_B))
+
+    def snapshot(self) -> Sequence[FakeReplica]:
+        return self.replicas
+
+
+class BrokenStore(MemoryStore):
+    """Raises whenever something is put into it, which a store must not do."""
+
+    def put_incident(self, incident: Incident) -> None:
+        raise RuntimeError("broken")
+
+    def put_request(self, record: RequestRecord) -> None:
+        raise RuntimeError("broken")

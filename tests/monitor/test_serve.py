@@ -1,0 +1,119 @@
+"""``specwatch serve`` as a process, in front of a replica without a model."""
+
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from monitor.demo.process import Command, Stack, free_port
+
+ROOT = Path(__file__).parents[2]
+FAKE_REPLICA = ROOT / "tests" / "fakes" / "replica.py"
+READY_SECONDS = 30.0
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as made:
+        yield made
+
+
+@pytest.fixture
+async def stack() -> AsyncIterator[Stack]:
+    async with Stack() as made:
+        yield made
+
+
+def replica(folder: Path) -> tuple[str, Command]:
+    """A fake replica: its address and how to start it."""
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    arguments = [sys.executable, str(FAKE_REPLICA), "--port", str(port)]
+    return address, Command("replica", arguments, f"{address}/ready", folder / "replica.log")
+
+
+def proxy(folder: Path, replicas: list[str], *flags: str) -> tuple[str, Command]:
+    """The proxy: its address and how to start it."""
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    arguments = [sys.executable, "-m", "monitor", "serve", "--port", str(port), *flags]
+    for one in replicas:
+        arguments += ["--replica", one]
+    return address, Command("proxy", arguments, f"{address}/ready", folder / "proxy.log")
+
+
+async def start(stack: Stack, session: aiohttp.ClientSession, *commands: Command) -> None:
+    """Start and wait."""
+    for command in commands:
+        await stack.start(command)
+        await stack.wait_ready(command, session, READY_SECONDS, lambda _line: None)
+
+
+def chat(max_tokens: int) -> dict[str, Any]:
+    """A streamed chat."""
+    messages = [{"role": "user", "content": "hello"}]
+    return {"model": "fake", "messages": messages, "max_tokens": max_tokens, "stream": True}
+
+
+async def test_sigterm_lets_running_answers_end(
+    stack: Stack, session: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    """The stream comes to its [DONE], and the process ends with status 0."""
+    address, behind = replica(tmp_path)
+    front, serving = proxy(tmp_path, [address])
+    await start(stack, session, behind, serving)
+    url = f"{front}/v1/chat/completions"
+    async with session.post(url, json=chat(max_tokens=600)) as response:
+        await response.content.readline()
+        stack.child("proxy").send_signal(signal.SIGTERM)
+        body = await response.text()
+    assert body.rstrip().endswith("data: [DONE]")
+    assert await stack.child("proxy").wait() == 0
+
+
+async def test_a_request_is_seen_by_the_monitor(
+    stack: Stack, session: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    """Metrics, replicas and the request's own story; Redis is away and nobody notices."""
+    address, behind = replica(tmp_path)
+    nobody = f"redis://127.0.0.1:{free_port()}/0"
+    front, serving = proxy(tmp_path, [address], "--redis", nobody)
+    await start(stack, session, behind, serving)
+    async with session.post(f"{front}/v1/chat/completions", json=chat(60)) as response:
+        assert response.status == 200
+        request_id = response.headers["x-specwatch-request-id"]
+        assert "[DONE]" in await response.text()
+    async with session.get(f"{front}/api/requests/{request_id}") as response:
+        record = await response.json()
+    assert record["outcome"] == "clean"
+    assert [one["rid"] for one in record["attempts"]] == [f"{request_id}01"]
+    async with session.get(f"{front}/metrics") as response:
+        exposition = await response.text()
+    assert 'specwatch_requests_total{model="fake",outcome="clean"} 1.0' in exposition
+    async with session.get(f"{front}/api/replicas") as response:
+        replicas = json.loads(await response.text())["replicas"]
+    assert [(one["address"], one["engine"]) for one in replicas] == [(address, "sglang")]
+
+
+async def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
+    """One line in the log and a bad status, not a hang."""
+    listener = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0)
+    port = str(listener.sockets[0].getsockname()[1])
+    arguments = ["-m", "monitor", "serve", "--port", port, "--replica", "http://127.0.0.1:9"]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *arguments,
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await process.communicate()
+    listener.close()
+    assert process.returncode not in (0, None)
+    assert b"address already in use" in output

@@ -1,0 +1,147 @@
+"""Adapters: what they ask an engine for, how they continue and stop, how a replica is known."""
+
+from typing import Any
+
+import pytest
+
+from retry_proxy.engines.adapter import AttemptPlan, EngineProfile, Prefix
+from retry_proxy.engines.call import Route
+from retry_proxy.engines.detect import build_adapter, describe
+from retry_proxy.errors import InvalidBody
+from tests.fakes.calls import INTEGRATED, STOCK, call_for
+
+PLAN = AttemptPlan("r" * 34)
+
+
+def test_sglang_asks_for_live_signals_and_keeps_the_clients_fields() -> None:
+    call = call_for(Route.CHAT, temperature=0.5, stream_options={"include_usage": False})
+    body = build_adapter(INTEGRATED).body(call, PLAN)
+    assert body["temperature"] == 0.5
+    assert body["rid"] == PLAN.rid
+    assert body["return_spec_tokens_details"] is True
+    assert body["return_token_ids"] is True
+    assert body["stream_options"]["include_usage"] is True
+    assert "return_token_ids" not in build_adapter(STOCK).body(call, PLAN)
+    assert call.body["stream_options"] == {"include_usage": False}, (
+        "the client's body is not changed"
+    )
+
+
+def test_the_native_route_gets_nothing_but_an_id_and_streaming() -> None:
+    call = call_for(Route.GENERATE, stream=False)
+    body = build_adapter(INTEGRATED).body(call, PLAN)
+    assert body == {"text": "Hi", "stream": True, "rid": PLAN.rid}
+
+
+def test_a_salt_is_put_after_the_clients() -> None:
+    plan = AttemptPlan(PLAN.rid, cache_salt="new")
+    body = build_adapter(INTEGRATED).body(call_for(Route.CHAT, cache_salt="tenant-"), plan)
+    assert body["cache_salt"] == "tenant-new"
+    assert (
+        build_adapter(EngineProfile("llamacpp")).body(call_for(Route.CHAT), plan)["cache_prompt"]
+        is False
+    )
+
+
+def test_continuations_use_token_ids_where_they_are_known() -> None:
+    prefix = Prefix(" w0 w1", 2, (5, 6), (1, 2, 3))
+    plan = AttemptPlan(PLAN.rid, prefix)
+    adapter = build_adapter(INTEGRATED)
+    native_call = call_for(Route.GENERATE, input_ids=[9], sampling_params={"max_new_tokens": 10})
+    generate = adapter.body(native_call, plan)
+    assert (generate["input_ids"], generate["sampling_params"]) == (
+        [9, 5, 6],
+        {"max_new_tokens": 8},
+    )
+    completions = adapter.body(call_for(Route.COMPLETIONS, max_tokens=10), plan)
+    assert (completions["prompt"], completions["max_tokens"]) == ([1, 2, 3, 5, 6], 8)
+    text_only = AttemptPlan(PLAN.rid, Prefix(" w0 w1", 2))
+    assert adapter.body(call_for(Route.COMPLETIONS), text_only)["prompt"] == "Hi w0 w1"
+    assert adapter.body(call_for(Route.COMPLETIONS), text_only)["max_tokens"] == 14  # of 16
+    assert not adapter.can_continue(native_call, Prefix(" w0", 1))
+
+
+def test_chat_continues_the_final_message() -> None:
+    plan = AttemptPlan(PLAN.rid, Prefix(" more", 1))
+    given = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Well"}]
+    call = call_for(Route.CHAT, messages=given, continue_final_message=True)
+    for name in ("sglang", "vllm", "llamacpp"):
+        adapter = build_adapter(EngineProfile(name))
+        assert adapter.body(call, plan)["messages"][-1]["content"] == "Well more"
+        fresh = adapter.body(call_for(Route.CHAT), plan)
+        assert fresh["messages"][-1] == {"role": "assistant", "content": " more"}
+        assert fresh["continue_final_message"] is True
+        assert fresh.get("add_generation_prompt", True) is (name == "sglang")
+    assert not build_adapter(EngineProfile("openai")).can_continue(call, Prefix(" more", 1))
+
+
+def test_only_sglang_has_an_abort_call() -> None:
+    abort = build_adapter(STOCK).abort("abc")
+    assert abort is not None
+    assert (abort.path, abort.body) == ("/abort_request", {"rid": "abc", "abort_all": False})
+    assert build_adapter(EngineProfile("vllm")).abort("abc") is None
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"n": 2},
+        {"tools": [{}]},
+        {"response_format": {"type": "json_object"}},
+        {"logprobs": True},
+        {"guided_json": {}, "regex": "a"},
+        {"best_of": 3},
+    ],
+)
+def test_requests_that_are_not_continued(more: dict[str, Any]) -> None:
+    assert not call_for(Route.CHAT, **more).is_continuable
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"tools": []},
+        {"tools": [{}], "tool_choice": "none"},
+        {"response_format": {"type": "text"}},
+        {"logprobs": None},
+        {"n": 1},
+    ],
+)
+def test_requests_that_are(more: dict[str, Any]) -> None:
+    assert call_for(Route.CHAT, **more).is_continuable
+
+
+@pytest.mark.parametrize("more", [{"stream": 1}, {"n": "two"}, {"stream_options": []}, {"n": True}])
+def test_wrong_types_that_the_proxy_reads_are_refused(more: dict[str, Any]) -> None:
+    with pytest.raises(InvalidBody):
+        call_for(Route.CHAT, **more)
+
+
+def test_detection_by_what_a_replica_answers() -> None:
+    models = {"data": [{"id": "m"}]}
+    integrated: dict[str, Any] = {"engine": "specwatch", "version": "0.1"}
+    integrated |= {"speculative_num_draft_tokens": 4, "speculative_num_steps": 3}
+    profile = describe({"/server_info": integrated, "/v1/models": models}, "auto")
+    assert profile == EngineProfile("sglang", "0.1", True, True, 3, ("m",))
+    off = describe({"/server_info": {"version": "0.5.23", "speculative_algorithm": None}}, "auto")
+    assert (off.name, off.is_speculating, off.draft_tokens) == ("sglang", False, None)
+    vllm = describe({"/version": {"version": "0.32.0"}, "/metrics": "# no speculation"}, "auto")
+    assert (vllm.name, vllm.is_speculating) == ("vllm", False)
+    counting = {"/version": {"version": "1"}, "/metrics": "vllm:spec_decode_num_drafts_total 0"}
+    assert describe(counting, "auto").is_speculating
+    assert describe({"/props": {"build_info": "b1"}}, "auto").name == "llamacpp"
+    assert describe({"/v1/models": models}, "auto") == EngineProfile("openai", models=("m",))
+    assert describe({}, "vllm").name == "vllm"
+
+
+@pytest.mark.parametrize(
+    "unfit",
+    [{"speculative_eagle_topk": 4}, {"speculative_adaptive": True}],
+    ids=["tree", "adaptive"],
+)
+def test_no_rate_is_derived_where_the_width_is_not_fixed(unfit: dict[str, Any]) -> None:
+    info = {"speculative_algorithm": "EAGLE", "speculative_num_steps": 3, **unfit}
+    profile = describe({"/server_info": info}, "auto")
+    assert profile.is_speculating
+    assert profile.draft_tokens is None

@@ -1,0 +1,100 @@
+"""The fleet: who is asked next, who is probed, and when."""
+
+import asyncio
+
+import pytest
+
+from retry_proxy.errors import ConnectFailed
+from retry_proxy.events import ReplicaState
+from retry_proxy.fleet.pool import choose, has_other, probe_delay
+from retry_proxy.fleet.replica import Replica
+from tests.fakes.asgi_client import post, start
+from tests.fakes.engine import FakeEngine
+from tests.fakes.proxy import proxy_for, request_body, words
+
+
+def replica(
+    address: str, in_flight: int = 0, attempts: int = 0, *, is_down: bool = False
+) -> Replica:
+    state = ReplicaState.UNREACHABLE if is_down else ReplicaState.HEALTHY
+    return Replica(address, state=state, in_flight=in_flight, attempts=attempts)
+
+
+def test_least_loaded_first_then_least_used() -> None:
+    replicas = [replica("a", 2), replica("b", 1, 9), replica("c", 1, 3)]
+    order: list[str] = []
+    while chosen := choose(replicas, order):
+        order.append(chosen.address)
+    assert order == ["c", "b", "a"]
+
+
+def test_unreachable_ones_are_the_last_resort_and_no_second_opinion() -> None:
+    replicas = [replica("down", is_down=True), replica("busy", 50)]
+    assert [getattr(choose(replicas, tried), "address", None) for tried in ([], ["busy"])] == [
+        "busy",
+        "down",
+    ]
+    assert has_other(replicas, [])
+    assert not has_other(replicas, ["busy"])
+
+
+def test_probes_back_off() -> None:
+    delays = [probe_delay(n, first_seconds=1, longest_seconds=30) for n in (0, 1, 2, 3, 9, 5000)]
+    assert delays == [0, 1, 2, 4, 30, 30]
+
+
+async def test_load_spreads_evenly() -> None:
+    async with FakeEngine() as one, FakeEngine() as two, proxy_for(one, two) as proxy:
+        body = request_body("/generate")
+        await asyncio.gather(*(post(proxy.app, "/generate", body) for _ in range(20)))
+    assert len(one.generations) == len(two.generations) == 10
+
+
+async def test_a_replica_that_is_back_is_found_by_probing() -> None:
+    async with FakeEngine() as one, proxy_for(one, probe_interval_seconds=0.01) as proxy:
+        await post(proxy.app, "/generate", request_body("/generate"))
+        await one.stop()
+        await post(proxy.app, "/generate", request_body("/generate"))
+        assert proxy.fleet.snapshot()[0].state is ReplicaState.UNREACHABLE
+        async with FakeEngine() as back:
+            proxy.fleet._replicas[0].address = back.address
+            await proxy.sink.wait_for_changes(2)
+        assert [change.state for change in proxy.sink.changes] == [
+            ReplicaState.UNREACHABLE,
+            ReplicaState.HEALTHY,
+        ]
+
+
+async def test_a_port_that_answers_nothing_is_unreachable_not_unknown() -> None:
+    async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(swallow, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()[:2]
+    async with FakeEngine() as silent, FakeEngine() as healthy:
+        silent.address = f"http://{host}:{port}"
+        async with proxy_for(silent, healthy, probe_timeout_seconds=0.1) as proxy:
+            with pytest.raises(ConnectFailed):
+                await proxy.fleet.adapter(proxy.fleet._replicas[0])
+            got = await post(proxy.app, "/generate", request_body("/generate"))
+    server.close()
+    await server.wait_closed()
+    assert got.text() == words(40)
+
+
+async def test_many_first_requests_probe_a_replica_once() -> None:
+    async with FakeEngine() as one, proxy_for(one, probe_interval_seconds=60) as proxy:
+        body = request_body("/generate")
+        await asyncio.gather(*(post(proxy.app, "/generate", body) for _ in range(10)))
+        assert sum(path == "/version" for _, path, _, _ in one.other_requests) == 1
+        snapshot = proxy.fleet.snapshot()[0]
+    assert (snapshot.engine, snapshot.models, snapshot.attempts) == ("sglang", ("fake-model",), 10)
+
+
+async def test_a_crashing_detector_costs_the_client_nothing_and_is_counted() -> None:
+    async with FakeEngine() as one, proxy_for(one) as proxy:
+        proxy.fleet.note_detector_errors(["accept_length"])
+        got = await start(proxy.app, "POST", "/generate", request_body("/generate")).finish()
+        assert got.text() == words(40)
+        assert proxy.fleet.detector_errors() == {"accept_length": 1}

@@ -1,0 +1,57 @@
+"""The proxy behind its real server: what ASGI alone cannot show."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+
+import aiohttp
+import uvicorn
+
+from tests.fakes.engine import FakeEngine
+from tests.fakes.proxy import Proxy, proxy_for, request_body
+from tests.fakes.script import Fault, Script
+
+CHAT = "/v1/chat/completions"
+
+
+@contextlib.asynccontextmanager
+async def served(proxy: Proxy) -> AsyncIterator[str]:
+    config = uvicorn.Config(proxy.app, lifespan="off", log_level="critical", access_log=False)
+    server = uvicorn.Server(config)
+    listening = socket.create_server(("127.0.0.1", 0))  # clients queue until the server accepts
+    task = asyncio.create_task(server.serve(sockets=[listening]))
+    try:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await task
+        listening.close()
+
+
+async def test_stream_whole_and_pass_through() -> None:
+    async with (
+        FakeEngine() as engine,
+        proxy_for(engine) as proxy,
+        served(proxy) as address,
+        aiohttp.ClientSession() as session,
+    ):
+        async with session.post(address + CHAT, json=request_body(CHAT)) as answer:
+            assert answer.headers["content-type"].startswith("text/event-stream")
+            assert (await answer.read()).endswith(b"data: [DONE]\n\n")
+        whole = request_body(CHAT, stream=False)
+        async with session.post(address + CHAT, json=whole) as answer:
+            assert (await answer.json())["usage"]["completion_tokens"] == 40
+        async with session.get(address + "/get_thing?q=1") as answer:
+            assert (answer.status, await answer.read()) == (207, b"echo:")
+
+
+async def test_a_socket_that_closes_closes_the_upstream() -> None:
+    async with FakeEngine() as engine, proxy_for(engine) as proxy, served(proxy) as address:
+        engine.default = Script(Fault.STALL, after=10)
+        async with aiohttp.ClientSession() as session:
+            answer = await session.post(address + CHAT, json=request_body(CHAT))
+            await answer.content.readany()
+            answer.close()
+        await engine.wait_for(aborts=1, open_streams=0)
+    assert engine.aborts == engine.rids
