@@ -34,7 +34,7 @@ class FaultPlan:
     Attributes:
         rate: share of the generations that are damaged, 0 to 1.
         page_share: share of a generation's full pages that noise or foreign content replaces.
-        layer_share: share of the layers that are zeroed, and stay so.
+        layer_share: share of the layers, the last ones, that are zeroed and stay so.
         after_tokens: the damage is done once this many tokens are out.
 
     Raises:
@@ -131,29 +131,38 @@ class FaultInjector:
 
     def _damage(self, sequence: Sequence, running: list[Sequence], plan: FaultPlan) -> bool:
         """Whether anything was damaged: foreign content needs a neighbour to come from."""
-        chosen: range | list[int] = range(self._cache.pages_for(sequence.num_computed))
+        places = range(self._cache.pages_for(sequence.num_computed))
         foreign = self._foreign(sequence, running) if plan.kind is FaultKind.FOREIGN_PAGES else []
         if plan.kind is FaultKind.FOREIGN_PAGES:
-            chosen = range(min(len(chosen), len(foreign)))
-        if plan.kind is not FaultKind.ZERO_LAYERS:
-            chosen = self._sample(chosen, plan.page_share)
+            places = range(min(len(places), len(foreign)))
+        share = 1.0 if plan.kind is FaultKind.ZERO_LAYERS else plan.page_share
+        chosen = self._sample(places, share)
         pages = self._take_private(sequence, chosen)
         if not pages:
             return False
         if plan.kind is FaultKind.NOISE:
             self._store.fill_noise(list(pages.values()), int(self._random.integers(2**31)))
         elif plan.kind is FaultKind.ZERO_LAYERS:
-            layers = self._sample(range(self._store.num_layers), plan.layer_share)
+            layers = self._last_layers(plan.layer_share)
             self._unready[sequence.request_id] = layers
             self._zero(sequence, layers)
         else:
             self._store.copy_pages([foreign[index] for index in pages], list(pages.values()))
         return True
 
+    def _last_layers(self, share: float) -> list[int]:
+        """Layers are loaded in order: the missing ones are the last, the draft head's among them."""
+        count = max(1, round(share * self._store.num_layers))
+        return list(range(self._store.num_layers - count, self._store.num_layers + 1))
+
     def _zero(self, sequence: Sequence, layers: list[int]) -> None:
-        """All pages, again before every step: a layer whose load never ends stays empty."""
+        """All pages, again before every step: a layer whose load never ends stays empty.
+
+        After a preemption the sequence has a new lease that may share pages again.
+        """
         if sequence.lease is not None:
-            self._store.zero_layers(sequence.lease.pages, layers)
+            pages = self._take_private(sequence, range(len(sequence.lease.pages)))
+            self._store.zero_layers(list(pages.values()), layers)
 
     def _take_private(self, sequence: Sequence, indices: Iterable[int]) -> dict[int, int]:
         """Pages at these places in the sequence, shared ones replaced by copies: index -> page."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,7 +36,7 @@ class GraphedDecode:
     def __init__(self, step: Step, scratch_slot: int, max_pages: int) -> None:
         self._step, self._scratch_slot, self._max_pages = step, scratch_slot, max_pages
         self._captured: dict[tuple[int, str], _Captured] = {}
-        self._pool: tuple[int, int] | None = None
+        self._pool: Any = None  # torch's own handle of the memory that all graphs share
 
     def run(self, inputs: DecodeInputs) -> tuple[Tensor, Tensor]:
         """The same as ``step(inputs)``."""
@@ -52,7 +53,7 @@ class GraphedDecode:
     def _capture(self, size: int, like: DecodeInputs) -> _Captured:
         """Captures with padding rows only: nothing of a running sequence is touched."""
         inputs = self._static_inputs(size, like)
-        stream = torch.cuda.Stream()
+        stream: Any = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(2):  # kernels are compiled and workspaces made outside the capture

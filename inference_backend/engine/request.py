@@ -32,8 +32,6 @@ class SamplingParams:
             raise InvalidRequest(f"top_p must be above 0 and at most 1, got {self.top_p}")
         if self.top_k is not None and self.top_k < 1:
             raise InvalidRequest(f"top_k must be at least 1, got {self.top_k}")
-        if self.seed is not None and self.seed < 0:
-            raise InvalidRequest(f"seed must not be negative, got {self.seed}")
 
 
 @dataclass(frozen=True, slots=True)

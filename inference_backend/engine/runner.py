@@ -43,7 +43,7 @@ class Runner:
         self.proposer = step.proposer
         self.device = self.store.device
         self.num_drafts = self.proposer.num_drafts if self.proposer else 0
-        self._tables, self._run_step = tables, run_step
+        self._tables, self.run_step = tables, run_step
 
     @torch.inference_mode()
     def run(self, plan: StepPlan) -> list[Emitted]:
@@ -54,7 +54,7 @@ class Runner:
         return emitted
 
     def _decode(self, sequences: list[Sequence]) -> list[Emitted]:
-        accepted, tokens = self._run_step(self._decode_inputs(sequences))
+        accepted, tokens = self.run_step(self._decode_inputs(sequences))
         # One copy to the host: the only wait for the device in a step.
         outcomes = torch.cat([accepted[:, None], tokens], dim=1).tolist()
         verified = self.num_drafts > 0

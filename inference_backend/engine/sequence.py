@@ -59,7 +59,10 @@ class Sequence:
 
 def make_sequence(request: GenerationRequest) -> Sequence:
     """A fresh generation. Without a seed its random numbers are drawn from the system."""
-    return Sequence(request, np.random.default_rng(request.sampling.seed), list(request.prompt_ids))
+    seed = request.sampling.seed
+    # numpy takes no negative seeds, clients send some.
+    random = np.random.default_rng(None if seed is None else seed % 2**64)
+    return Sequence(request, random, list(request.prompt_ids))
 
 
 def accept_tokens(sequence: Sequence, tokens: list[int], eos_token_ids: frozenset[int]) -> None:

@@ -13,9 +13,10 @@ class Lease:
         pages: page numbers; token ``i`` lives in ``pages[i // page_size]``.
         reused: how many of them were found in the prefix index.
         revision: rises when a page is replaced by another, not when the lease grows.
+        is_private: nothing of it is published any more.
     """
 
-    __slots__ = ("pages", "published", "reused", "revision", "salt")
+    __slots__ = ("is_private", "pages", "published", "reused", "revision", "salt")
 
     def __init__(self, pages: list[int], salt: str) -> None:
         self.pages = pages
@@ -88,8 +89,10 @@ class PageCache:
         """Makes sure that nobody else holds or finds page ``index`` of the lease.
 
         Returns the page that was there and the one that is there now, whose content the caller must
-        copy if they differ. ``None`` if a new page was needed and there is none.
+        copy if they differ. ``None`` if a new page was needed and there is none. The lease publishes
+        nothing from now on: what it computes depends on this page.
         """
+        lease.is_private = True
         page = lease.pages[index]
         if self.pool.holders(page) == 1:
             self.prefix.remove(page)

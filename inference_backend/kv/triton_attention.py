@@ -19,7 +19,7 @@ KEYS_A_BLOCK = 64
 ROWS_A_BLOCK = 64
 
 
-@triton.jit
+@triton.jit  # type: ignore[untyped-decorator]
 def _store_kernel(  # type: ignore[no-untyped-def]
     key,
     value,
@@ -48,7 +48,7 @@ def _store_kernel(  # type: ignore[no-untyped-def]
     tl.store(base + page_size * row_size, new_value, inside)
 
 
-@triton.jit
+@triton.jit  # type: ignore[untyped-decorator]
 def _attend_kernel(  # type: ignore[no-untyped-def]
     query,
     data,

@@ -43,6 +43,7 @@ def chat_body(
         "messages": [{"role": "user", "content": prompt}],
         "max_tokens": max_tokens,
         "temperature": temperature,
+        "ignore_eos": True,  # full length: the published rule speaks after 128 tokens only
         "stream": True,
         "stream_options": {"include_usage": True},
     }

@@ -4,12 +4,14 @@ The weights are random but large enough that the best logit is clear: float32 ro
 a greedy choice.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from inference_backend.engine.build import assemble
+from inference_backend.engine.decode_inputs import DecodeInputs
 from inference_backend.engine.engine import Engine
 from inference_backend.engine.options import EngineOptions, settle
 from inference_backend.model.shape import LlamaShape
@@ -18,6 +20,7 @@ from inference_backend.model.weights import expected_shapes
 from inference_backend.speculative.head import DraftHead, HeadShape
 from inference_backend.speculative.head_file import LoadedHead
 
+RunStep = Callable[[DecodeInputs], tuple[Tensor, Tensor]]
 VOCAB = 61
 EOS = 2
 SHAPE = LlamaShape(
@@ -90,8 +93,9 @@ def tiny_engine(
     chunk_tokens: int = 64,
     draft_vocabulary: int | None = None,
     hidden_share: float = 0.0,
+    run_step: RunStep | None = None,
 ) -> Engine:
-    """An engine on the CPU around ``tiny_model(shape)``."""
+    """An engine on the CPU around ``tiny_model(shape)``; ``run_step`` replaces the decoding."""
     model = tiny_model(shape)
     head = copied_head(model, hidden_share) if num_drafts else None
     options = EngineOptions(
@@ -104,4 +108,7 @@ def tiny_engine(
         chunk_tokens=chunk_tokens,
         draft_vocabulary=draft_vocabulary,
     )
-    return assemble(model, head, settle(options, shape))
+    engine = assemble(model, head, settle(options, shape))
+    if run_step is not None:
+        engine.runner.run_step = run_step
+    return engine

@@ -87,7 +87,7 @@ def test_a_perfect_head_is_always_believed(chunk_tokens: int) -> None:
 
     Through chunks, prefixes found again, and preemption.
     """
-    engine = tiny_engine(ONE_LAYER, pages=30, chunk_tokens=chunk_tokens)
+    engine = tiny_engine(ONE_LAYER, pages=20, chunk_tokens=chunk_tokens)
     names = ["a", "b", "c", "d"]
     finish(engine, [request(name, prompt(17, 5), 28) for name in names[:1]])
     found = finish(engine, [request(name, prompt(17, 5 + i), 28) for i, name in enumerate(names)])
