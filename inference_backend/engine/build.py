@@ -13,6 +13,7 @@ from inference_backend.engine.service import EngineService
 from inference_backend.kv.attention import AttentionBackend, TorchAttention
 from inference_backend.kv.lease import PageCache
 from inference_backend.kv.store import KvStore
+from inference_backend.model.elementwise import compiled
 from inference_backend.model.packed import pack
 from inference_backend.model.shape import LlamaShape
 from inference_backend.model.transformer import Transformer, build_transformer
@@ -49,9 +50,12 @@ def assemble(model: Transformer, head: LoadedHead | None, options: EngineOptions
     weight, shape = model.norm, model.shape
     store = KvStore(shape, num_pages, options.page_size, weight.device, weight.dtype)
     attention = _attention(store)
+    if weight.device.type == "cuda" and options.cuda_graphs:
+        model.ops = compiled()
     proposer = None
     if head is not None and options.num_drafts > 0:
         pack(head.head)
+        head.head.ops = model.ops
         proposer = Proposer(
             model,
             head,

@@ -1,4 +1,4 @@
-"""What one decoding step reads."""
+"""What a verification step and a pass over prompts read, as tensors of the device."""
 
 from dataclasses import dataclass
 
@@ -24,5 +24,30 @@ class DecodeInputs:
     slots: Tensor
     last: Tensor
     group: Group
+    rows: SamplingRows | None
+    uniforms: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class PrefillInputs:
+    """Chunks of prompts, one after the other.
+
+    Attributes:
+        token_ids: ``[N]`` tokens of all chunks.
+        groups: one a chunk, with one sequence each.
+        before: page before each chunk, 0 where the chunk begins its sequence.
+        ended: which chunks are the last of their prompt, ``E`` of them.
+        slots: ``[E]`` rows of the proposer's per-sequence tensors.
+        after: pages of those ``E``, and the position of the token sampled next; the width is 1.
+        rows: their sampling parameters, ``None`` if all are greedy.
+        uniforms: ``[E, drafts + 1]``: for the first token, and for its drafts.
+    """
+
+    token_ids: Tensor
+    groups: list[Group]
+    before: list[int]
+    ended: list[int]
+    slots: Tensor
+    after: Group
     rows: SamplingRows | None
     uniforms: Tensor

@@ -151,7 +151,7 @@ class FaultInjector:
         return True
 
     def _last_layers(self, share: float) -> list[int]:
-        """Layers are loaded in order: the missing ones are the last, the draft head's among them."""
+        """Layers are loaded in order: the last ones are missing, the draft head's among them."""
         count = max(1, round(share * self._store.num_layers))
         return list(range(self._store.num_layers - count, self._store.num_layers + 1))
 

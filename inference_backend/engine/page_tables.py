@@ -26,8 +26,9 @@ class PageTables:
 
     def rows(self, sequences: Rows[Sequence]) -> NDArray[np.int64]:
         """``[B, longest]``: pages of the given sequences, padded with 0."""
-        longest = max(self._update(sequence) for sequence in sequences)
-        return self._table[[sequence.slot or 0 for sequence in sequences], :longest]
+        longest = max((self._update(sequence) for sequence in sequences), default=0)
+        slots = np.array([sequence.slot for sequence in sequences], dtype=np.int64)
+        return self._table[slots, :longest]
 
     def _update(self, sequence: Sequence) -> int:
         slot, lease = sequence.slot, sequence.lease

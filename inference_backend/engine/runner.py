@@ -2,18 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import accumulate, chain
 
 import torch
 from torch import Tensor
 
 from inference_backend.engine.decode import DecodeStep
-from inference_backend.engine.decode_inputs import DecodeInputs
+from inference_backend.engine.decode_inputs import DecodeInputs, PrefillInputs
 from inference_backend.engine.page_tables import PageTables
 from inference_backend.engine.sampling import sampling_rows, uniforms
 from inference_backend.engine.scheduler import Chunk, StepPlan
 from inference_backend.engine.sequence import Sequence
-from inference_backend.kv.attention import Group
-from inference_backend.speculative.verify import distribution, draw
+from inference_backend.kv.attention import Group, bind_all
+from inference_backend.speculative.verify import SamplingRows, distribution, draw
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +50,7 @@ class Runner:
     def run(self, plan: StepPlan) -> list[Emitted]:
         """Computes all of the plan."""
         emitted = self._decode(plan.decodes) if plan.decodes else []
-        for chunk in plan.chunks:
-            emitted += self._prefill(chunk)
-        return emitted
+        return emitted + (self._prefill(plan.chunks) if plan.chunks else [])
 
     def _decode(self, sequences: list[Sequence]) -> list[Emitted]:
         accepted, tokens = self.run_step(self._decode_inputs(sequences))
@@ -64,38 +63,76 @@ class Runner:
         ]
 
     def _decode_inputs(self, sequences: list[Sequence]) -> DecodeInputs:
-        rows = sampling_rows(sequences, self.model.shape.vocab_size, self.device)
-        count = 2 * self.num_drafts + 1
-        drawn = torch.zeros(len(sequences), count, device=self.device)
-        if rows is not None:
-            drawn = uniforms(sequences, count, self.device)
+        rows, drawn = self._sampling(sequences, 2 * self.num_drafts + 1)
         return DecodeInputs(
-            slots=torch.tensor([s.slot for s in sequences], device=self.device),
-            last=torch.tensor([s.tokens[-1] for s in sequences], device=self.device),
+            slots=self._tensor([s.slot for s in sequences]),
+            last=self._tensor([s.tokens[-1] for s in sequences]),
             group=self._group(sequences, [s.num_computed for s in sequences], self.num_drafts + 1),
             rows=rows,
             uniforms=drawn,
         )
 
+    def _sampling(
+        self, sequences: list[Sequence], count: int
+    ) -> tuple[SamplingRows | None, Tensor]:
+        """Sampling parameters, and ``count`` random numbers for each sequence (zeros if greedy)."""
+        rows = sampling_rows(sequences, self.model.shape.vocab_size, self.device)
+        if rows is None:
+            return None, torch.zeros(len(sequences), count, device=self.device)
+        return rows, uniforms(sequences, count, self.device)
+
+    def _tensor(self, numbers: list[int | None]) -> Tensor:
+        return torch.tensor(numbers, dtype=torch.long, device=self.device)
+
     def _group(self, sequences: list[Sequence], first: list[int], width: int) -> Group:
         table = torch.from_numpy(self._tables.rows(sequences)).to(self.device)
-        return Group(table, torch.tensor(first, device=self.device), width)
+        return Group(table, torch.tensor(first, dtype=torch.long, device=self.device), width)
 
-    def _prefill(self, chunk: Chunk) -> list[Emitted]:
-        sequence = chunk.sequence
-        group = self._group([sequence], [chunk.start], chunk.end - chunk.start)
-        token_ids = torch.tensor(sequence.tokens[chunk.start : chunk.end], device=self.device)
-        positions = group.positions()
-        hidden = self.model(token_ids, positions, self.attention.bind(group))
-        self.store.keep_tails(hidden, group.pages(positions, self.store.page_size), positions)
-        sampled = self._sample_first(sequence, hidden[-1:]) if chunk.is_last else None
+    def _prefill(self, chunks: list[Chunk]) -> list[Emitted]:
+        """One pass over all chunks: the weights are read once."""
+        inputs = self._prefill_inputs(chunks)
+        positions = torch.cat([group.positions() for group in inputs.groups])
+        size = self.store.page_size
+        pages = torch.cat([group.pages(group.positions(), size) for group in inputs.groups])
+        attend = bind_all(self.attention, inputs.groups)
+        hidden = self.model(inputs.token_ids, positions, attend)
+        self.store.keep_tails(hidden, pages, positions)
+        ends = list(accumulate(group.width for group in inputs.groups))
+        sampled = self._sample_first(hidden[[ends[index] - 1 for index in inputs.ended]], inputs)
         if self.proposer is not None:
-            self.proposer.propose_after_prefill(sequence, group, hidden, token_ids, sampled)
-        return [] if sampled is None else [Emitted(sequence, sampled.tolist(), None)]
+            self.proposer.propose_after_prefill(inputs, hidden, sampled)
+        return [
+            Emitted(chunks[index].sequence, [token], None)
+            for index, token in zip(inputs.ended, sampled.tolist(), strict=True)
+        ]
 
-    def _sample_first(self, sequence: Sequence, hidden: Tensor) -> Tensor:
+    def _prefill_inputs(self, chunks: list[Chunk]) -> PrefillInputs:
+        ended = [index for index, chunk in enumerate(chunks) if chunk.is_last]
+        finished = [chunks[index].sequence for index in ended]
+        rows, drawn = self._sampling(finished, self.num_drafts + 1)
+        tokens = [chunk.sequence.tokens[chunk.start : chunk.end] for chunk in chunks]
+        return PrefillInputs(
+            token_ids=self._tensor(list(chain.from_iterable(tokens))),
+            groups=[self._group([c.sequence], [c.start], c.end - c.start) for c in chunks],
+            before=[self._page_before(chunk) for chunk in chunks],
+            ended=ended,
+            slots=self._tensor([sequence.slot for sequence in finished]),
+            after=self._group(finished, [chunks[index].end for index in ended], 1),
+            rows=rows,
+            uniforms=drawn,
+        )
+
+    def _page_before(self, chunk: Chunk) -> int:
+        """Chunks begin at page borders: the page that ends just before, 0 if there is none."""
+        assert chunk.sequence.lease is not None
+        index = chunk.start // self.store.page_size
+        return chunk.sequence.lease.pages[index - 1] if index > 0 else 0
+
+    def _sample_first(self, hidden: Tensor, inputs: PrefillInputs) -> Tensor:
+        """First tokens ``[E]`` from the hidden states ``[E, hidden]`` of the prompts' ends."""
+        if not inputs.ended:
+            return inputs.slots
         logits = self.model.logits(hidden)
-        rows = sampling_rows([sequence], self.model.shape.vocab_size, self.device)
-        if rows is None:
+        if inputs.rows is None:
             return logits.argmax(-1)
-        return draw(distribution(logits, rows), uniforms([sequence], 1, self.device)[:, 0])
+        return draw(distribution(logits, inputs.rows), inputs.uniforms[:, 0])

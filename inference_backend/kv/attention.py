@@ -84,3 +84,17 @@ class TorchAttention:
             return attended.reshape(count * width, kv_heads * groups, -1)
 
         return attend
+
+
+def bind_all(backend: AttentionBackend, groups: list[Group]) -> Attend:
+    """``attend`` for the rows of several groups, one group after the other."""
+    bound = [backend.bind(group) for group in groups]
+    if len(bound) == 1:
+        return bound[0]
+    sizes = [group.first.shape[0] * group.width for group in groups]
+
+    def attend(layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        parts = zip(bound, *(torch.split(x, sizes) for x in (query, key, value)), strict=True)
+        return torch.cat([one(layer, *rows) for one, *rows in parts])
+
+    return attend

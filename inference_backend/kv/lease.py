@@ -89,8 +89,8 @@ class PageCache:
         """Makes sure that nobody else holds or finds page ``index`` of the lease.
 
         Returns the page that was there and the one that is there now, whose content the caller must
-        copy if they differ. ``None`` if a new page was needed and there is none. The lease publishes
-        nothing from now on: what it computes depends on this page.
+        copy if they differ. ``None`` if a new page was needed and there is none. The lease
+        publishes nothing from now on: what it computes depends on this page.
         """
         lease.is_private = True
         page = lease.pages[index]

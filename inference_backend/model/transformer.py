@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from inference_backend.model.elementwise import PLAIN, Elementwise
 from inference_backend.model.shape import LlamaShape
 
 Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
@@ -44,16 +44,6 @@ class RotaryTable(nn.Module):
         return self.cosine[positions].unsqueeze(1), self.sine[positions].unsqueeze(1)
 
 
-def rotate(states: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-    """Applies the rotary embedding to ``states [N, heads, head_dim]``.
-
-    Half-split layout, as in Hugging Face's Llama.
-    """
-    half = states.shape[-1] // 2
-    swapped = states.roll(half, dims=-1)
-    return (states * cosine + swapped * sine).to(states.dtype)
-
-
 class DecoderLayer(nn.Module):
     """Attention and gated MLP, pre-normalised."""
 
@@ -76,31 +66,31 @@ class DecoderLayer(nn.Module):
         self.down = nn.Linear(shape.intermediate_size, shape.hidden_size, bias=False)
 
     def project(
-        self, hidden: Tensor, cosine: Tensor, sine: Tensor
+        self, normed: Tensor, rotary: tuple[Tensor, Tensor], ops: Elementwise
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Rotated query and key, and value, ``[N, heads, head_dim]`` each."""
-        normed = rms_norm(hidden, self.attention_norm, self.eps)
-        heads = self.qkv(normed).view(hidden.shape[0], -1, self.head_dim)
+        heads = self.qkv(normed).view(normed.shape[0], -1, self.head_dim)
         turning = self.num_heads + self.num_kv_heads
-        turned = rotate(heads[:, :turning], cosine, sine)
+        turned = ops.rotate(heads[:, :turning], *rotary)
         return turned[:, : self.num_heads], turned[:, self.num_heads :], heads[:, turning:]
 
-    def finish(self, hidden: Tensor, attended: Tensor) -> Tensor:
-        """Output projection, residual, MLP."""
-        hidden = hidden + self.output(attended.reshape(hidden.shape[0], -1))
-        normed = rms_norm(hidden, self.mlp_norm, self.eps)
-        gate, up = self.gate_up(normed).chunk(2, dim=-1)
-        finished: Tensor = hidden + self.down(functional.silu(gate) * up)
-        return finished
+    def forward(
+        self,
+        hidden: Tensor,
+        added: Tensor,
+        rotary: tuple[Tensor, Tensor],
+        attend: Attend,
+        ops: Elementwise,
+    ) -> tuple[Tensor, Tensor]:
+        """``hidden [N, hidden]``, and what the layer before adds to it, not added yet.
 
-    def forward(self, hidden: Tensor, cosine: Tensor, sine: Tensor, attend: Attend) -> Tensor:
-        query, key, value = self.project(hidden, cosine, sine)
-        return self.finish(hidden, attend(self.index, query, key, value))
-
-
-def rms_norm(hidden: Tensor, weight: Tensor, eps: float) -> Tensor:
-    """Root-mean-square normalisation over the last dimension."""
-    return functional.rms_norm(hidden, (hidden.shape[-1],), weight, eps)
+        Returns the same pair for the next layer, so that addition and norm can be one kernel.
+        """
+        hidden, normed = ops.add_norm(hidden, added, self.attention_norm, self.eps)
+        attended = attend(self.index, *self.project(normed, rotary, ops))
+        added = self.output(attended.reshape(hidden.shape[0], -1))
+        hidden, normed = ops.add_norm(hidden, added, self.mlp_norm, self.eps)
+        return hidden, self.down(ops.gate(self.gate_up(normed)))
 
 
 class Transformer(nn.Module):
@@ -116,14 +106,16 @@ class Transformer(nn.Module):
         if shape.tie_embeddings:
             self.unembedding.weight = self.embedding.weight
         self.rotary = RotaryTable(shape.head_dim, shape.rope_theta, shape.max_context)
+        self.ops = PLAIN
 
     def forward(self, token_ids: Tensor, positions: Tensor, attend: Attend) -> Tensor:
         """``token_ids [N]``, ``positions [N]`` -> final normalised states ``[N, hidden]``."""
         hidden = self.embedding(token_ids)
-        cosine, sine = self.rotary(positions)
+        added = torch.zeros_like(hidden)
+        rotary = self.rotary(positions)
         for layer in self.layers:
-            hidden = layer(hidden, cosine, sine, attend)
-        return rms_norm(hidden, self.norm, self.shape.rms_norm_eps)
+            hidden, added = layer(hidden, added, rotary, attend, self.ops)
+        return self.ops.add_norm(hidden, added, self.norm, self.shape.rms_norm_eps)[1]
 
     @property
     def output_matrix(self) -> Tensor:

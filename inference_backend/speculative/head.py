@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from inference_backend.model.elementwise import PLAIN, rms_norm
 from inference_backend.model.shape import LlamaShape
-from inference_backend.model.transformer import Attend, DecoderLayer, rms_norm
+from inference_backend.model.transformer import Attend, DecoderLayer
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class DraftHead(nn.Module):
         self.fuse = nn.Linear(2 * target.hidden_size, target.hidden_size, bias=False)
         self.layer = DecoderLayer(layer_shape, index=target.num_layers)
         self.norm = nn.Parameter(torch.ones(target.hidden_size))
+        self.ops = PLAIN
 
     def forward(
         self,
@@ -56,7 +58,9 @@ class DraftHead(nn.Module):
         The result is the input of the output matrix, and the ``previous_hidden`` of the next draft.
         """
         fused = self.fuse(self.mix(previous_hidden, embedded))
-        return rms_norm(self.layer(fused, cosine, sine, attend), self.norm, self.eps)
+        nothing = torch.zeros_like(fused)
+        hidden, added = self.layer(fused, nothing, (cosine, sine), attend, self.ops)
+        return self.ops.add_norm(hidden, added, self.norm, self.eps)[1]
 
     def mix(self, previous_hidden: Tensor, embedded: Tensor) -> Tensor:
         """The two inputs, each normalised, side by side."""

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -72,7 +72,7 @@ def load_head(
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
         shape = HeadShape(**json.loads(metadata["head"]))
         frequent = tensors.pop(FREQUENT).to(device=device, dtype=torch.long)
-    except (OSError, KeyError, ValueError, TypeError) as error:
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
         raise ModelUnavailable(f"{path} is not a draft head: {error}") from error
     if shape.hidden_size != target.hidden_size:
         raise ModelUnavailable(
@@ -80,6 +80,9 @@ def load_head(
             f"({metadata.get('target')}), but {target.name} has {target.hidden_size}"
         )
     head = DraftHead(target, shape)
-    head.load_state_dict(tensors)
+    try:
+        head.load_state_dict(tensors)
+    except RuntimeError as error:  # names and shapes of the tensors
+        raise ModelUnavailable(f"draft head {path} does not fit {target.name}: {error}") from error
     head = head.to(device=device, dtype=dtype).requires_grad_(False).eval()
     return LoadedHead(head, frequent)

@@ -1,12 +1,12 @@
 """Drafts the next tokens of every sequence, and keeps them until they are verified."""
 
+from itertools import accumulate
+
 import torch
 from torch import Tensor
 
-from inference_backend.engine.decode_inputs import DecodeInputs
-from inference_backend.engine.sampling import sampling_rows, uniforms
-from inference_backend.engine.sequence import Sequence
-from inference_backend.kv.attention import AttentionBackend, Group
+from inference_backend.engine.decode_inputs import DecodeInputs, PrefillInputs
+from inference_backend.kv.attention import AttentionBackend, Group, bind_all
 from inference_backend.kv.store import KvStore
 from inference_backend.model.packed import fast_linear
 from inference_backend.model.transformer import Transformer
@@ -65,45 +65,51 @@ class Proposer:
         """
         group = inputs.group
         after = Group(group.page_table, group.first + 1, group.width)
-        out = self._read(after, hidden, tokens.flatten())
+        out = self._read([after], hidden, tokens.flatten())
         row = torch.arange(accepted.shape[0], device=accepted.device)
         chosen = out[row * group.width + accepted]
         chain = Group(group.page_table, after.first + accepted, 1)
         self._chain(chain, chosen, inputs.slots, inputs.rows, inputs.uniforms[:, group.width :])
 
-    def propose_after_prefill(
-        self,
-        sequence: Sequence,
-        group: Group,
-        hidden: Tensor,
-        token_ids: Tensor,
-        sampled: Tensor | None,
-    ) -> None:
-        """Reads a prompt's chunk, and drafts if a token was ``sampled [1]`` after its last one."""
-        assert sequence.lease is not None
-        start = int(group.first)
-        before = sequence.lease.pages[start // self.store.page_size - 1] if start > 0 else 0
-        previous = torch.cat([self.store.tail_hidden[before][None], hidden])
-        if sampled is None:
-            self._read(group, previous[:-1], token_ids)
-            return
-        width = group.width + 1
-        group = Group(group.page_table, group.first, width)
-        out = self._read(group, previous, torch.cat([token_ids, sampled]))
-        device = self.store.device
-        rows = sampling_rows([sequence], self.model.shape.vocab_size, device)
-        drawn = torch.zeros(1, self.num_drafts, device=device)
-        if rows is not None:
-            drawn = uniforms([sequence], self.num_drafts, device)
-        slots = torch.tensor([sequence.slot], device=device)
-        chain = Group(group.page_table, group.first + width - 1, 1)
-        self._chain(chain, out[-1:], slots, rows, drawn)
+    def propose_after_prefill(self, inputs: PrefillInputs, hidden: Tensor, sampled: Tensor) -> None:
+        """Reads chunks of prompts, and drafts where a prompt ended and a token was sampled.
 
-    def _read(self, group: Group, previous: Tensor, token_ids: Tensor) -> Tensor:
-        """The head over the rows of a group: ``[B * width, hidden]``."""
+        ``hidden [N, hidden]`` is the target's for the chunks' tokens; ``sampled [E]`` follows them.
+        """
+        groups: list[Group] = []
+        previous: list[Tensor] = []
+        tokens: list[Tensor] = []
+        sizes = [group.width for group in inputs.groups]
+        pieces = zip(
+            inputs.groups,
+            torch.split(hidden, sizes),
+            torch.split(inputs.token_ids, sizes),
+            strict=True,
+        )
+        for index, (group, states, token_ids) in enumerate(pieces):
+            tail = self.store.tail_hidden[inputs.before[index]][None]
+            if index in inputs.ended:
+                place = inputs.ended.index(index)
+                groups.append(Group(group.page_table, group.first, group.width + 1))
+                previous += [tail, states]
+                tokens += [token_ids, sampled[place : place + 1]]
+            else:
+                groups.append(group)
+                previous += [tail, states[:-1]]
+                tokens.append(token_ids)
+        out = self._read(groups, torch.cat(previous), torch.cat(tokens))
+        if inputs.ended:
+            ends = list(accumulate(group.width for group in groups))
+            rows = [ends[index] - 1 for index in inputs.ended]
+            self._chain(inputs.after, out[rows], inputs.slots, inputs.rows, inputs.uniforms[:, 1:])
+
+    def _read(self, groups: list[Group], previous: Tensor, token_ids: Tensor) -> Tensor:
+        """The head over the rows of the groups ``[N, hidden]``."""
+        positions = torch.cat([group.positions() for group in groups])
         embedded = self.model.embedding(token_ids)
-        cosine, sine = self.model.rotary(group.positions())
-        out: Tensor = self.head(previous, embedded, cosine, sine, self.attention.bind(group))
+        cosine, sine = self.model.rotary(positions)
+        attend = bind_all(self.attention, groups)
+        out: Tensor = self.head(previous, embedded, cosine, sine, attend)
         return out
 
     def _chain(
@@ -117,7 +123,7 @@ class Proposer:
             self.tokens[slots, depth] = chosen
             if depth + 1 < self.num_drafts:
                 at = Group(at.page_table, at.first + 1, 1)
-                hidden = self._read(at, hidden, chosen)
+                hidden = self._read([at], hidden, chosen)
 
     def _choose(
         self, hidden: Tensor, slots: Tensor, rows: SamplingRows | None, drawn: Tensor, depth: int

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
@@ -40,11 +41,11 @@ class Generation:
 
 
 def request(
-    name: str, prompt: Iterable[int], new_tokens: int = 24, *, salt: str = "", **sampling: object
+    name: str, prompt: Iterable[int], new_tokens: int = 24, *, salt: str = "", **sampling: Any
 ) -> GenerationRequest:
     """A greedy request that ignores the end token, unless ``sampling`` says otherwise."""
-    wanted = {"temperature": 0.0, "ignore_eos": True} | sampling
-    params = SamplingParams(max_new_tokens=new_tokens, **wanted)  # type: ignore[arg-type]
+    wanted: dict[str, Any] = {"temperature": 0.0, "ignore_eos": True} | sampling
+    params = SamplingParams(max_new_tokens=new_tokens, **wanted)
     return GenerationRequest(name, tuple(prompt), params, salt)
 
 

@@ -1,4 +1,4 @@
-"""A target small enough to know the probability of every answer, and the test of those that came."""
+"""A target small enough to know the probability of every answer, and a test of those that came."""
 
 from dataclasses import dataclass
 

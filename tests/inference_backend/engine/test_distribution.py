@@ -1,5 +1,7 @@
 """The whole engine samples from the target's distribution, drafts and all."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -49,7 +51,7 @@ def test_answers_come_as_often_as_the_target_wants(
         chunk_tokens=1000,
         hidden_share=0.3,
     )
-    sampling: dict[str, object] = {"temperature": TEMPERATURE, "top_k": CHOICES}
+    sampling: dict[str, Any] = {"temperature": TEMPERATURE, "top_k": CHOICES}
     requests = [
         request(str(seed), prompt(8), LENGTH, seed=seed, **sampling) for seed in range(COUNT)
     ]

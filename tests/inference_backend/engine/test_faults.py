@@ -17,7 +17,7 @@ NAMES = "abcdef"
 
 
 def plan(kind: FaultKind = FaultKind.NOISE, rate: float = 1.0, **others: float) -> FaultPlan:
-    return FaultPlan(kind=kind, rate=rate, after_tokens=4, seed=1, **others)  # type: ignore[arg-type]
+    return FaultPlan(kind=kind, rate=rate, after_tokens=4, seed=1, **others)
 
 
 def run(
@@ -129,7 +129,9 @@ def test_stored_pages_really_change_and_only_the_victims(kind: FaultKind) -> Non
     store = engine.runner.store
     before = store.data.clone()
     engine.injector.set_plan(plan(kind))
-    engine.injector.before_step([victim] if kind is not FaultKind.FOREIGN_PAGES else [victim, neighbour])
+    engine.injector.before_step(
+        [victim] if kind is not FaultKind.FOREIGN_PAGES else [victim, neighbour]
+    )
     changed = {
         page
         for page in range(store.data.shape[1])

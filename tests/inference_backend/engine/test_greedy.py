@@ -23,9 +23,7 @@ def test_requests_of_a_batch_do_not_disturb_each_other(num_drafts: int) -> None:
     """Different lengths of prompt and answer, so that the batch changes in every few steps."""
     sizes = [(1, 9), (5, 30), (17, 3), (40, 21), (8, 40), (3, 1)]
     engine = tiny_engine(num_drafts=num_drafts)
-    found = finish(
-        engine, [request(str(i), prompt(n, i), new) for i, (n, new) in enumerate(sizes)]
-    )
+    found = finish(engine, [request(str(i), prompt(n, i), new) for i, (n, new) in enumerate(sizes)])
     for i, (length, new) in enumerate(sizes):
         assert found[str(i)].tokens == recomputed(MODEL, prompt(length, i), new)
 

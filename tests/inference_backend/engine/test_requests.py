@@ -63,7 +63,9 @@ def test_the_end_token_ends_the_answer_unless_it_is_ignored() -> None:
 def test_outputs_add_up() -> None:
     """Cumulative numbers agree with what was streamed, in every output."""
     engine = tiny_engine()
-    for generation in finish(engine, [request(str(i), prompt(5, i), 33) for i in range(4)]).values():
+    for generation in finish(
+        engine, [request(str(i), prompt(5, i), 33) for i in range(4)]
+    ).values():
         out = 0
         for output in generation.outputs:
             out += len(output.token_ids)
@@ -170,6 +172,4 @@ def test_the_snapshot_counts() -> None:
     assert (now.running, now.waiting, now.aborted_total) == (0, 0, 1)
     assert now.generation_tokens_total == 30
     assert now.pages_free + now.pages_cached == now.pages_total
-    assert now.verify_steps_total == sum(
-        g.last.counters.verify_steps for g in generations.values()
-    )
+    assert now.verify_steps_total == sum(g.last.counters.verify_steps for g in generations.values())

@@ -1,18 +1,20 @@
 """Sampled answers belong to their seed, not to the neighbours in the batch."""
 
+from typing import Any
+
 import pytest
 
 from tests.fakes.engine_runs import Generation, finish, prompt, request
 from tests.fakes.tiny_model import tiny_engine
 
-SAMPLING: dict[str, dict[str, object]] = {
+SAMPLING: dict[str, dict[str, Any]] = {
     "hot": {"temperature": 1.0},
     "cool": {"temperature": 0.4, "top_p": 0.9},
     "few": {"temperature": 1.3, "top_k": 5},
 }
 
 
-def alone(num_drafts: int, sampling: dict[str, object], seed: int) -> Generation:
+def alone(num_drafts: int, sampling: dict[str, Any], seed: int) -> Generation:
     engine = tiny_engine(num_drafts=num_drafts)
     return finish(engine, [request("a", prompt(9), 30, seed=seed, **sampling)])["a"]
 

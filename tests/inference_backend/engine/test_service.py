@@ -36,14 +36,16 @@ async def collect(stream: AsyncGenerator[StepOutput, None]) -> list[StepOutput]:
         return [output async for output in stream]
 
 
+async def until(is_so: Callable[[], bool]) -> None:
+    """Looks until it is so: the engine's thread tells nobody how far it is."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not is_so():  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+
+
 async def idle(service: EngineService) -> None:
     """Returns when nothing runs or waits any more."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while True:
-            now = service.snapshot()
-            if now.running == now.waiting == 0:
-                return
-            await asyncio.sleep(0.001)
+    await until(lambda: service.snapshot().running == service.snapshot().waiting == 0)
 
 
 async def test_streams_run_side_by_side() -> None:
@@ -77,9 +79,7 @@ async def test_a_cancelled_reader_aborts_its_generation() -> None:
     engine = tiny_engine()
     async with served(engine) as service:
         reader = asyncio.create_task(collect(service.generate(request("a", prompt(5), ENDLESS))))
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while service.snapshot().running == 0:
-                await asyncio.sleep(0)
+        await until(lambda: service.snapshot().running == 1)
         reader.cancel()
         with pytest.raises(asyncio.CancelledError):
             await reader
@@ -110,8 +110,7 @@ async def test_abort_all_ends_everything() -> None:
         names = [str(i) for i in range(5)]
         streams = [service.generate(request(name, prompt(5), ENDLESS)) for name in names]
         tasks = [asyncio.create_task(collect(stream)) for stream in streams]
-        while service.snapshot().running < 2:
-            await asyncio.sleep(0)
+        await until(lambda: service.snapshot().running == 2)
         assert service.abort_all() == 5
         ends = [(await task)[-1].finish_reason for task in tasks]
         assert ends == [FinishReason.ABORT] * 5
@@ -124,9 +123,7 @@ async def test_a_full_queue_is_busy() -> None:
         async with aclosing(service.generate(request("runs", prompt(5), ENDLESS))) as running:
             await anext(running)
             waiting = asyncio.create_task(collect(service.generate(request("waits", prompt(5), 3))))
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                while service.snapshot().waiting == 0:
-                    await asyncio.sleep(0)
+            await until(lambda: service.snapshot().waiting == 1)
             with pytest.raises(EngineBusy, match="waiting already"):
                 await collect(service.generate(request("refused", prompt(5), 3)))
         assert (await waiting)[-1].completion_tokens == 3
@@ -135,12 +132,14 @@ async def test_a_full_queue_is_busy() -> None:
 
 
 async def test_two_streams_with_one_id_are_refused() -> None:
-    async with served(tiny_engine()) as service:
-        async with aclosing(service.generate(request("a", prompt(5), ENDLESS))) as first:
-            await anext(first)
-            with pytest.raises(InvalidRequest, match="running already"):
-                await collect(service.generate(request("a", prompt(6), 3)))
-            assert (await anext(first)).request_id == "a"
+    async with (
+        served(tiny_engine()) as service,
+        aclosing(service.generate(request("a", prompt(5), ENDLESS))) as first,
+    ):
+        await anext(first)
+        with pytest.raises(InvalidRequest, match="running already"):
+            await collect(service.generate(request("a", prompt(6), 3)))
+        assert (await anext(first)).request_id == "a"
 
 
 async def test_an_id_is_free_again_when_its_stream_was_closed() -> None:

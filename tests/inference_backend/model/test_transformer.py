@@ -38,7 +38,8 @@ def hub_model(shape: LlamaShape) -> LlamaForCausalLM:
         tie_word_embeddings=shape.tie_embeddings,
         initializer_range=0.2,
     )
-    model = LlamaForCausalLM(config).eval()
+    model: LlamaForCausalLM = LlamaForCausalLM(config)
+    model.train(False)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "norm" in name:

@@ -112,8 +112,8 @@ def test_the_gradient_of_the_loss_is_that_of_autograd() -> None:
             assert outputs.grad is not None
             values.append(loss.detach())
             slopes.append(outputs.grad)
-        assert torch.allclose(*values, rtol=1e-4)
-        assert torch.allclose(*slopes, atol=1e-5)
+        assert torch.allclose(values[0], values[1], rtol=1e-4)
+        assert torch.allclose(slopes[0], slopes[1], atol=1e-5)
 
 
 def test_walking_through_given_rates() -> None:

@@ -45,9 +45,7 @@ def agreement(rule: Verify, settings: Settings, seed: int = 0) -> float:
     return p_value(counts, tree.joint())
 
 
-def accepts_always(
-    target: Tensor, drafts: DraftChoices, uniforms: Tensor
-) -> tuple[Tensor, Tensor]:
+def accepts_always(target: Tensor, drafts: DraftChoices, uniforms: Tensor) -> tuple[Tensor, Tensor]:
     return verify(target, drafts, torch.zeros_like(uniforms))
 
 
@@ -71,9 +69,7 @@ def does_not_subtract(
     return accepted, _draw_again(target, accepted, tokens, uniforms)
 
 
-def refuses_always(
-    target: Tensor, drafts: DraftChoices, uniforms: Tensor
-) -> tuple[Tensor, Tensor]:
+def refuses_always(target: Tensor, drafts: DraftChoices, uniforms: Tensor) -> tuple[Tensor, Tensor]:
     """Draws the first token from the residual all the same."""
     shifted = torch.cat([torch.full_like(uniforms[:, :2], 1e6), uniforms[:, 2:]], 1)
     return verify(target, drafts, shifted)

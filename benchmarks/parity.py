@@ -1,0 +1,241 @@
+"""Compares greedy answers of the engine with transformers' generate, token by token.
+
+Alone and in batches, with and without drafts, with pages preempted and with prefixes found again.
+An answer may differ only from a place on where the two best logits are within 1e-4: there the
+rounding of float32 decides. Such places are printed.
+"""
+
+import argparse
+import hashlib
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.progress import track
+
+from benchmarks.driving import collect, greedy, make_requests
+from benchmarks.loading import Subject, add_model_options, load_subject
+from benchmarks.prompts import PROMPTS, chat_prompts
+from benchmarks.results import Report, publish
+
+NEAR = 1e-4
+Tokens = Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One way of running all prompts.
+
+    Attributes:
+        few_pages: the cache holds about half of what the batch needs.
+        asks_twice: the answers compared are those of the second time.
+    """
+
+    batch: int
+    drafts: int
+    few_pages: bool = False
+    asks_twice: bool = False
+
+    @property
+    def name(self) -> str:
+        parts = [f"batch {self.batch}", "drafts" if self.drafts else "no drafts"]
+        parts += ["few pages"] * self.few_pages + ["prefixes known"] * self.asks_twice
+        return ", ".join(parts)
+
+
+CASES = (
+    Case(1, 0),
+    Case(1, 3),
+    Case(1, 3, asks_twice=True),
+    Case(16, 0),
+    Case(16, 3),
+    Case(16, 0, few_pages=True),
+    Case(16, 3, few_pages=True),
+    Case(16, 3, asks_twice=True),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Where an answer leaves the reference, and how close the two tokens were there."""
+
+    prompt: int
+    place: int
+    expected: int
+    found: int
+    margin: float
+
+    @property
+    def is_near(self) -> bool:
+        return self.margin <= NEAR
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one case gave."""
+
+    case: Case
+    prompts: int
+    differences: list[Difference]
+    preemptions: int
+    cached_tokens: int
+    seconds: float
+
+    @property
+    def is_right(self) -> bool:
+        """Nothing differs for another reason than rounding, and the case did what it is named."""
+        did_it = (not self.case.few_pages or self.preemptions > 0) and (
+            not self.case.asks_twice or self.cached_tokens > 0
+        )
+        return did_it and all(difference.is_near for difference in self.differences)
+
+
+class References:
+    """Answers of transformers, computed once and kept in a temporary folder."""
+
+    def __init__(self, subject: Subject, tokens: int) -> None:
+        self._subject, self._tokens = subject, tokens
+        self._model: Any = None
+        self._folder = Path(tempfile.gettempdir()) / "specwatch-parity"
+        self._folder.mkdir(exist_ok=True)
+
+    def answer(self, prompt: Tokens) -> list[int]:
+        file = self._folder / f"{self._key(prompt)}.json"
+        if file.exists():
+            known: list[int] = json.loads(file.read_text())
+            return known
+        ids = torch.tensor([list(prompt)], device=self._subject.device)
+        with torch.inference_mode():
+            out = self.model.generate(
+                ids,
+                attention_mask=torch.ones_like(ids),
+                do_sample=False,
+                max_new_tokens=self._tokens,
+            )
+        found: list[int] = out[0, len(prompt) :].tolist()
+        file.write_text(json.dumps(found))
+        return found
+
+    def margin(self, prefix: Tokens, first: int, second: int) -> float:
+        """Difference of the logits of two tokens after ``prefix``."""
+        with torch.inference_mode():
+            logits = self.model(torch.tensor([list(prefix)], device=self._subject.device)).logits
+        return abs(float(logits[0, -1, first]) - float(logits[0, -1, second]))
+
+    @property
+    def model(self) -> Any:
+        if self._model is None:
+            self._model = self._subject.reference()
+        return self._model
+
+    def _key(self, prompt: Tokens) -> str:
+        subject = self._subject
+        parts = [subject.folder.name, subject.device, version("transformers"), self._tokens]
+        return hashlib.sha256(repr((parts, list(prompt))).encode()).hexdigest()[:32]
+
+
+def run_case(
+    subject: Subject, case: Case, prompts: Sequence[Tokens], references: References, tokens: int
+) -> Outcome:
+    began = time.monotonic()
+    longest = max(len(prompt) for prompt in prompts) + tokens + 32
+    share = 0.5 if case.few_pages else 2.0
+    room = int(max(min(case.batch, len(prompts)) * share, 1.0) * longest)
+    engine = subject.engine(num_drafts=case.drafts, kv_tokens=room, max_running=case.batch)
+    requests = make_requests(prompts, greedy(tokens))
+    for _ in range(1 + case.asks_twice):
+        answers = collect(engine, requests, case.batch)
+    now = engine.snapshot(is_alive=True)
+    differences = []
+    for number, prompt in enumerate(prompts):
+        found = compare(number, prompt, answers[str(number)], references)
+        differences += [found] if found else []
+    engine.scheduler.cache.check_integrity()
+    return Outcome(
+        case,
+        len(prompts),
+        differences,
+        now.preemptions_total,
+        now.cached_tokens_total,
+        time.monotonic() - began,
+    )
+
+
+def compare(
+    number: int, prompt: Tokens, answer: Tokens, references: References
+) -> Difference | None:
+    expected = references.answer(prompt)
+    if list(answer) == expected:
+        return None
+    place = next(i for i, pair in enumerate(zip(answer, expected, strict=True)) if len({*pair}) > 1)
+    margin = references.margin([*prompt, *expected[:place]], expected[place], answer[place])
+    return Difference(number, place, expected[place], answer[place], margin)
+
+
+def report(outcomes: Sequence[Outcome], tokens: int, device: str) -> Report:
+    rows = []
+    for outcome in outcomes:
+        near = sum(difference.is_near for difference in outcome.differences)
+        rows.append(
+            [
+                outcome.case.name,
+                f"{outcome.prompts - len(outcome.differences)} of {outcome.prompts}",
+                str(near),
+                str(len(outcome.differences) - near),
+                str(outcome.preemptions),
+                str(outcome.cached_tokens),
+                f"{outcome.seconds:.0f}",
+            ]
+        )
+    found = {
+        (difference.prompt, difference.place): difference
+        for outcome in outcomes
+        for difference in outcome.differences
+    }
+    notes = [
+        f"prompt {each.prompt}, token {each.place}: {each.found} instead of {each.expected}, "
+        f"their logits {each.margin:.1e} apart ({'near' if each.is_near else 'NOT NEAR'})"
+        for each in found.values()
+    ]
+    return Report(
+        name="parity",
+        title=f"Greedy answers of {tokens} tokens against transformers' generate, float32",
+        device=device,
+        columns=["case", "equal", "near ties", "wrong", "preemptions", "cached tokens", "seconds"],
+        rows=rows,
+        notes=notes or ["No answer differs anywhere."],
+    )
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.parity", description=__doc__)
+    parser.add_argument("--prompts", type=int, default=len(PROMPTS))
+    parser.add_argument("--tokens", type=int, default=256, help="length of every answer")
+    add_model_options(parser, dtype="float32")
+    return parser.parse_args()
+
+
+def main() -> int:
+    options = parse()
+    subject = load_subject(options)
+    prompts = chat_prompts(subject.tokenizer, options.prompts)
+    references = References(subject, options.tokens)
+    for prompt in track(prompts, "answers of transformers"):
+        references.answer(prompt)
+    outcomes = [
+        run_case(subject, case, prompts, references, options.tokens)
+        for case in track(CASES, "answers of the engine")
+    ]
+    publish(report(outcomes, options.tokens, options.device), write=options.write)
+    return 0 if all(outcome.is_right for outcome in outcomes) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
