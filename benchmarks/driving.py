@@ -16,11 +16,15 @@ def greedy(tokens: int) -> SamplingParams:
 
 
 def make_requests(
-    prompts: Iterable[Sequence[int]], sampling: SamplingParams, *, salt: str = ""
+    prompts: Iterable[Sequence[int]],
+    sampling: SamplingParams,
+    *,
+    salt: str = "",
+    prefix: str = "",
 ) -> list[GenerationRequest]:
-    """One request a prompt, named by its place."""
+    """One request a prompt, named by its place after ``prefix``."""
     return [
-        GenerationRequest(str(place), tuple(prompt), sampling, salt)
+        GenerationRequest(f"{prefix}{place}", tuple(prompt), sampling, salt)
         for place, prompt in enumerate(prompts)
     ]
 

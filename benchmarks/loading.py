@@ -39,12 +39,13 @@ class Subject:
         from transformers import AutoModelForCausalLM  # noqa: PLC0415 (slow, not always needed)
 
         release_memory()
-        model = AutoModelForCausalLM.from_pretrained(
+        model: Any = AutoModelForCausalLM.from_pretrained(
             self.folder.path, dtype=DTYPES[self.dtype], local_files_only=True
         )
         model.generation_config.eos_token_id = None  # every answer gets its full length
         model.generation_config.pad_token_id = 0
-        return model.to(self.device).eval()
+        model.to(self.device)
+        return model.eval()
 
 
 def add_model_options(parser: argparse.ArgumentParser, *, dtype: str | None = None) -> None:

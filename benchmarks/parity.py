@@ -8,11 +8,13 @@ rounding of float32 decides. Such places are printed.
 import argparse
 import hashlib
 import json
+import multiprocessing
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from benchmarks.prompts import PROMPTS, chat_prompts
 from benchmarks.results import Report, publish
 
 NEAR = 1e-4
+GROUP = 16  # prompts of one task: as many as the largest batch
 Tokens = Sequence[int]
 
 
@@ -146,8 +149,8 @@ def run_case(
 ) -> Outcome:
     began = time.monotonic()
     longest = max(len(prompt) for prompt in prompts) + tokens + 32
-    share = 0.5 if case.few_pages else 2.0
-    room = int(max(min(case.batch, len(prompts)) * share, 1.0) * longest)
+    answers_held = len(prompts) if case.asks_twice else min(case.batch, len(prompts))
+    room = max(answers_held // 2, 1) * longest if case.few_pages else answers_held * longest
     engine = subject.engine(num_drafts=case.drafts, kv_tokens=room, max_running=case.batch)
     requests = make_requests(prompts, greedy(tokens))
     for _ in range(1 + case.asks_twice):
@@ -218,21 +221,82 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.parity", description=__doc__)
     parser.add_argument("--prompts", type=int, default=len(PROMPTS))
     parser.add_argument("--tokens", type=int, default=256, help="length of every answer")
+    parser.add_argument(
+        "--processes", type=int, default=1, help="share the work; with more, say --threads 1"
+    )
     add_model_options(parser, dtype="float32")
     return parser.parse_args()
 
 
+class Part:
+    """A share of the prompts in one process, with a model of its own."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.subject = load_subject(options)
+        self.tokens: int = options.tokens
+        self.prompts = chat_prompts(self.subject.tokenizer, options.prompts)
+        self.references = References(self.subject, options.tokens)
+
+    def run(self, case: Case, first: int, last: int) -> Outcome:
+        """``case`` over prompts ``[first, last)``, whose numbers the differences keep."""
+        chosen = self.prompts[first:last]
+        outcome = run_case(self.subject, case, chosen, self.references, self.tokens)
+        moved = [replace(each, prompt=each.prompt + first) for each in outcome.differences]
+        return replace(outcome, differences=moved)
+
+
+def join(case: Case, parts: Sequence[Outcome]) -> Outcome:
+    """The parts of one case as one. It took as long as they took together."""
+    return Outcome(
+        case,
+        sum(part.prompts for part in parts),
+        [difference for part in parts for difference in part.differences],
+        sum(part.preemptions for part in parts),
+        sum(part.cached_tokens for part in parts),
+        sum(part.seconds for part in parts),
+    )
+
+
+_part: Part | None = None  # of this process; made once, used for every task it gets
+
+
+def _start(options: argparse.Namespace) -> None:
+    global _part  # noqa: PLW0603 (the only way to keep a model between the tasks of a worker)
+    _part = Part(options)
+
+
+def _refer(number: int) -> None:
+    assert _part is not None
+    _part.references.answer(_part.prompts[number])
+
+
+def _run(case: Case, first: int, last: int) -> Outcome:
+    assert _part is not None
+    return _part.run(case, first, last)
+
+
+def run_all(options: argparse.Namespace) -> list[Outcome]:
+    """Spreads prompts, ``GROUP`` at a time, over processes; the longest cases first."""
+    context = multiprocessing.get_context("spawn")
+    starts = range(0, options.prompts, GROUP)
+    ordered = sorted(CASES, key=lambda case: (case.batch, -case.asks_twice, case.drafts))
+    with ProcessPoolExecutor(options.processes, context, _start, (options,)) as pool:
+        numbers = range(options.prompts)
+        for _ in track(pool.map(_refer, numbers), "answers of transformers", options.prompts):
+            pass
+        running = {
+            (case, start): pool.submit(_run, case, start, min(start + GROUP, options.prompts))
+            for case in ordered
+            for start in starts
+        }
+        for _ in track(as_completed(running.values()), "answers of the engine", len(running)):
+            pass
+        return [join(case, [running[case, start].result() for start in starts]) for case in CASES]
+
+
 def main() -> int:
     options = parse()
-    subject = load_subject(options)
-    prompts = chat_prompts(subject.tokenizer, options.prompts)
-    references = References(subject, options.tokens)
-    for prompt in track(prompts, "answers of transformers"):
-        references.answer(prompt)
-    outcomes = [
-        run_case(subject, case, prompts, references, options.tokens)
-        for case in track(CASES, "answers of the engine")
-    ]
+    outcomes = run_all(options)
     publish(report(outcomes, options.tokens, options.device), write=options.write)
     return 0 if all(outcome.is_right for outcome in outcomes) else 1
 

@@ -81,13 +81,13 @@ def chat_prompts(
     """Token ids of ``count`` chat requests, beginning anew when the prompts are used up."""
     system = [{"role": "system", "content": SYSTEM}] if share_system else []
     chosen = [PROMPTS[(start + number) % len(PROMPTS)] for number in range(count)]
-    return [
-        tuple(
-            tokenizer.apply_chat_template(
-                [*system, {"role": "user", "content": prompt}],
-                add_generation_prompt=True,
-                return_dict=False,
-            )
+    texts = [
+        tokenizer.apply_chat_template(
+            [*system, {"role": "user", "content": prompt}],
+            add_generation_prompt=True,
+            tokenize=False,
         )
         for prompt in chosen
     ]
+    # The template has written the special tokens already.
+    return [tuple(tokenizer.encode(str(text), add_special_tokens=False)) for text in texts]

@@ -1,4 +1,4 @@
-"""What a benchmark found: a table on the screen, and on demand JSON and Markdown in ``results/``."""
+"""What a benchmark found: a table on the screen, and on demand JSON and Markdown files."""
 
 import json
 import platform
