@@ -6,6 +6,7 @@ in the proxy. The truth is the engine's own record of the damage.
 """
 
 import argparse
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -132,7 +133,7 @@ def middle(values: Sequence[int]) -> str:
     if not values:
         return ""
     ordered = sorted(values)
-    return f"{statistics.median(ordered):g} (90 %: {ordered[int(0.9 * (len(ordered) - 1))]})"
+    return f"{statistics.median(ordered):g} (90 %: {ordered[math.ceil(0.9 * len(ordered)) - 1]})"
 
 
 def run(

@@ -33,11 +33,13 @@ class Contender:
     Attributes:
         answer: prompts, tokens of each answer, name of the round -> tokens that came out.
         is_serial: answers one prompt at a time, so that more of them only take longer.
+        remark: what to say about it in the end.
     """
 
     name: str
     answer: Callable[[Prompts, int, str], int]
     is_serial: bool = False
+    remark: Callable[[], str] | None = None
 
 
 @dataclass(slots=True)
@@ -59,7 +61,15 @@ def engine_contender(name: str, engine: Engine) -> Contender:
         found = collect(engine, make_requests(prompts, greedy(tokens), salt=salt), len(prompts))
         return sum(len(answer) for answer in found.values())
 
-    return Contender(name, answer)
+    return Contender(name, answer, remark=lambda: accept_length(name, engine))
+
+
+def accept_length(name: str, engine: Engine) -> str:
+    now = engine.snapshot(is_alive=True)
+    if now.verify_steps_total == 0:
+        return f"{name}: one token a step."
+    length = 1 + now.correct_drafts_total / now.verify_steps_total
+    return f"{name}: {length:.2f} tokens a verification step over the whole run, warm-up included."
 
 
 def serial_contender(name: str, model: Any, device: str, **options: Any) -> Contender:
@@ -104,9 +114,8 @@ def generate(
 
 def contenders(subject: Subject, drafts: int, most: int) -> list[Contender]:
     model = subject.reference()
-    options = {"max_running": most, "chunk_tokens": 1024}
-    with_drafts = subject.engine(num_drafts=drafts, **options)
-    without = subject.engine(num_drafts=0, **options)
+    with_drafts = subject.engine(num_drafts=drafts, max_running=most)
+    without = subject.engine(num_drafts=0, max_running=most)
     device = subject.device
     return [
         engine_contender("engine, drafts", with_drafts),
@@ -173,6 +182,7 @@ def report(
             f"One after the other is measured on the first {options.serial_prompts} prompts of a "
             "round: its rate does not depend on how many wait.",
             f"{options.drafts} drafts a step; prompt lookup proposes as many. It takes no batches.",
+            *(contender.remark() for contender in everyone if contender.remark is not None),
         ],
         raw={f"{name}, {at_once}": rates for (name, at_once), rates in measured.rates.items()},
     )

@@ -46,6 +46,7 @@ def publish(report: Report, *, write: bool) -> None:
     for row in report.rows:
         table.add_row(*row)
     console = Console()
+    console.width = max(console.width, 130)  # a pipe has 80 columns, too few for a table
     console.print(table)
     for note in report.notes:
         console.print(f"- {note}", highlight=False)

@@ -6,10 +6,13 @@ from typing import Annotated, Any
 
 import typer
 
+from monitor.demo.options import DemoOptions
 from monitor.errors import InvalidOptions, MonitorError
 from monitor.flags import with_option_flags
 from monitor.options import build_configs, merge, read_file
 from monitor.version import VERSION
+
+DEMO = DemoOptions()
 
 app = typer.Typer(
     name="specwatch",
@@ -81,16 +84,22 @@ def backend(context: typer.Context) -> None:
 
 @app.command("demo")
 def demo(
-    requests: Annotated[int, typer.Option(min=2, max=500, help="Most requests per phase.")] = 36,
-    concurrency: Annotated[int, typer.Option(min=1, max=64, help="Requests at a time.")] = 6,
-    max_tokens: Annotated[int, typer.Option(min=16, help="Longest answer, in tokens.")] = 256,
-    temperature: Annotated[float, typer.Option(min=0.0, help="How freely it writes.")] = 0.7,
+    requests: Annotated[
+        int, typer.Option(min=2, max=500, help="Most requests per phase.")
+    ] = DEMO.requests,
+    concurrency: Annotated[
+        int, typer.Option(min=1, max=64, help="Requests at a time.")
+    ] = DEMO.concurrency,
+    max_tokens: Annotated[int, typer.Option(min=16, help="Tokens of an answer.")] = DEMO.max_tokens,
+    temperature: Annotated[
+        float, typer.Option(min=0.0, help="How freely it writes.")
+    ] = DEMO.temperature,
     phase_seconds: Annotated[
         float, typer.Option(min=1.0, help="No new request in the first phase after this long.")
-    ] = 55.0,
+    ] = DEMO.phase_seconds,
     fault_rate: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Share of damaged runs on the sick replica.")
-    ] = 1.0,
+    ] = DEMO.fault_rate,
     min_accept_length: Annotated[
         float | None, typer.Option(help="Another threshold for the proxy than its default.")
     ] = None,
@@ -106,7 +115,6 @@ def demo(
     Takes under three minutes on two cores once the model is there. Ends with status 0 only if, with
     protection, no answer ended on damaged cache and every request got a full answer.
     """
-    from monitor.demo.options import DemoOptions  # noqa: PLC0415 (keeps the others quick)
     from monitor.demo.run import run  # noqa: PLC0415 (keeps the others quick)
 
     options = DemoOptions(

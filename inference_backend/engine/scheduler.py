@@ -69,13 +69,13 @@ class Scheduler:
 
     def plan(self) -> StepPlan:
         """The next step. Leases in it have room for everything the step writes."""
-        self._make_room()
+        had_room = self._make_room()
         budget = self.chunk_tokens
         plan = StepPlan(decodes=[s for s in self.running if not s.is_prefilling])
         for sequence in self.running:
             if sequence.is_prefilling:
                 budget -= self._plan_chunk(plan, sequence, budget)
-        while self.waiting and self._slots and budget >= self.cache.page_size:
+        while had_room and self.waiting and self._slots and budget >= self.cache.page_size:
             admitted = self._admit(self.waiting[0])
             if admitted is None:
                 break
@@ -96,8 +96,12 @@ class Scheduler:
         if sequence.lease is not None:
             self.cache.publish(sequence.lease, sequence.tokens, sequence.num_computed)
 
-    def _make_room(self) -> None:
-        """Grows the leases of decoding sequences, oldest first; the youngest yield if need be."""
+    def _make_room(self) -> bool:
+        """Grows the leases of decoding sequences, oldest first; the youngest yield if need be.
+
+        Whether nobody had to: who has just yielded must not be admitted again in the same step.
+        """
+        before = self.preemptions
         index = 0
         while index < len(self.running):
             sequence = self.running[index]
@@ -107,6 +111,7 @@ class Scheduler:
                 index += 1
             else:
                 self._preempt(self.running[-1])
+        return self.preemptions == before
 
     def _preempt(self, sequence: Sequence) -> None:
         self._let_go(sequence)
@@ -118,6 +123,10 @@ class Scheduler:
         reserve = len(sequence.tokens) + self.lookahead + 1
         lease = self.cache.open(sequence.tokens, sequence.request.cache_salt, reserve)
         if lease is None:
+            return None
+        if self.cache.pool.num_available < len(self.running):
+            # Not a page left for each of the others to grow into: it would soon have to yield.
+            self.cache.close(lease)
             return None
         sequence.lease = lease
         sequence.slot = self._slots.pop()

@@ -72,16 +72,16 @@ def one_hot(tokens: Tensor, size: int) -> Tensor:
 def _filter(cooled: Tensor, rows: SamplingRows) -> Tensor:
     """Sets logits outside top-k and top-p to minus infinity."""
     if cooled.is_cuda:
-        threshold = _bisected_threshold(cooled, rows)
+        threshold = bisected_threshold(cooled, rows)
     else:
         width = min(cooled.shape[-1], TOP_CANDIDATES)
-        threshold, is_settled = _threshold(cooled, rows, width)
+        threshold, is_settled = sorted_threshold(cooled, rows, width)
         if not bool(is_settled.all()):
-            threshold, _ = _threshold(cooled, rows, cooled.shape[-1])
+            threshold, _ = sorted_threshold(cooled, rows, cooled.shape[-1])
     return cooled.masked_fill(cooled < threshold[:, None], float("-inf"))
 
 
-def _bisected_threshold(cooled: Tensor, rows: SamplingRows) -> Tensor:
+def bisected_threshold(cooled: Tensor, rows: SamplingRows) -> Tensor:
     """Lowest logit that stays, ``[N]``, found by halving: no sort, nothing read back to the host.
 
     A GPU sorts a vocabulary ten times slower than it sums it this often.
@@ -111,7 +111,7 @@ def _halve(cooled: Tensor, is_enough: Callable[[Tensor], Tensor]) -> Tensor:
     return low
 
 
-def _threshold(cooled: Tensor, rows: SamplingRows, width: int) -> tuple[Tensor, Tensor]:
+def sorted_threshold(cooled: Tensor, rows: SamplingRows, width: int) -> tuple[Tensor, Tensor]:
     """Lowest logit that stays, judged by the ``width`` largest; and whether these were enough.
 
     Tokens tied with the last kept one stay as well.

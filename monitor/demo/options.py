@@ -21,11 +21,11 @@ class DemoOptions:
         keep: leave everything running afterwards.
     """
 
-    requests: int = 36
+    requests: int = 30
     concurrency: int = 6
-    max_tokens: int = 256
+    max_tokens: int = 160
     temperature: float = 0.7
-    phase_seconds: float = 55.0
+    phase_seconds: float = 50.0
     fault_rate: float = 1.0
     min_accept_length: float | None = None
     model: str | None = None

@@ -47,7 +47,7 @@ ROWS: tuple[tuple[str, Callable[[Score], str]], ...] = (
     ("aborts", lambda score: number(score.aborts)),
     ("  of them healthy", lambda score: number(score.needless_aborts)),
     ("retries", lambda score: number(score.retries)),
-    ("damaged tokens that reached a client", lambda score: number(score.leaked_tokens)),
+    ("leaked tokens (damaged, reached a client)", lambda score: number(score.leaked_tokens)),
     ("tokens thrown away", lambda score: number(score.wasted_tokens)),
     (
         "tokens from damage to alarm, median",

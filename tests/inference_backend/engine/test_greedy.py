@@ -114,3 +114,9 @@ def test_a_small_draft_vocabulary_changes_speed_only() -> None:
     engine = tiny_engine(draft_vocabulary=9)
     found = finish(engine, [request("a", prompt(11))])
     assert found["a"].tokens == recomputed(MODEL, prompt(11), 24)
+
+
+def test_the_tiny_model_does_not_repeat_itself() -> None:
+    """Answers that run in circles would hide a damaged cache from the tests above."""
+    for seed in range(6):
+        assert len(set(recomputed(MODEL, prompt(11, seed), 40))) >= 10

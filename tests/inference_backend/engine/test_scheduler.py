@@ -115,3 +115,15 @@ def test_the_queue_is_served_in_order() -> None:
     walk.add(request("short", [3], 1))
     walk.step(1)
     assert [s.request_id for s in scheduler.waiting] == ["long", "short"]
+
+
+def test_who_yielded_is_not_admitted_only_to_yield_again() -> None:
+    """Once, a preempted sequence came back in the very same plan and was preempted one step later,
+    and so on: a whole prompt computed for each token."""
+    scheduler = Scheduler(PageCache(14, 4), 4, 64, LOOKAHEAD)
+    walk = Walk(scheduler)
+    for number in range(4):
+        walk.add(request(str(number), [number] * 8, 20))
+    while walk.left:
+        walk.step(1)
+    assert 0 < scheduler.preemptions <= 4

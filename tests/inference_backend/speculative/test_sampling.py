@@ -7,7 +7,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
-from inference_backend.speculative.verify import SamplingRows, distribution, draw
+from inference_backend.speculative.verify import (
+    SamplingRows,
+    bisected_threshold,
+    distribution,
+    draw,
+)
 from tests.fakes.token_tree import p_value
 
 CASES = [
@@ -49,6 +54,22 @@ def test_the_distribution_is_that_of_transformers(vocab: int, spread: float) -> 
         theirs = expected(logits, temperature, top_p, min(top_k, vocab) if top_k else None)
         difference = float((ours - theirs).abs().max())
         assert difference < 1e-5, (temperature, top_p, top_k, difference)
+
+
+@pytest.mark.parametrize("spread", [0.3, 3.0])
+@pytest.mark.parametrize("vocab", [40, 1000])
+def test_the_gpus_way_of_filtering_agrees(vocab: int, spread: float) -> None:
+    """It needs no GPU to be checked: the threshold is found by halving."""
+    logits = torch.randn(1, vocab, generator=torch.Generator().manual_seed(vocab)) * spread
+    for temperature, top_p, top_k in CASES:
+        rows = one_row(temperature, top_p, top_k, vocab)
+        cooled = logits / temperature
+        threshold = bisected_threshold(cooled, rows)
+        ours = cooled.masked_fill(cooled < threshold[:, None], float("-inf")).softmax(-1)
+        theirs = expected(logits, temperature, top_p, min(top_k, vocab) if top_k else None)
+        difference = float((ours - theirs).abs().max())
+        # Logits that differ by less than the last interval are kept or dropped together.
+        assert difference < 1e-3, (temperature, top_p, top_k, difference)
 
 
 def test_rows_keep_their_own_parameters() -> None:
