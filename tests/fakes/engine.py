@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from tests.fakes.script import (
     DRAFTS,
@@ -33,6 +34,7 @@ class FakeEngine:
         answer_tokens: length of every answer.
         is_stock: behaves like stock SGLang: acceptance only at the end, no token ids on streamed
             chat.
+        is_loading: answers 503 to everything.
         is_paced: lets the reader run after every step, so that steps are not merged into one read.
         scripts: how the next generations behave, in order; then ``default``.
         generations, aborts, other_requests: what was asked of it.
@@ -41,6 +43,7 @@ class FakeEngine:
 
     answer_tokens: int = 40
     is_stock: bool = False
+    is_loading: bool = False
     is_paced: bool = False
     default: Script = HEALTHY
     scripts: deque[Script] = field(default_factory=deque)
@@ -59,10 +62,11 @@ class FakeEngine:
         return [str(sent.body.get("rid")) for sent in self.generations]
 
     async def __aenter__(self) -> Self:
-        app = web.Application(client_max_size=2**26)
+        app = web.Application(client_max_size=2**26, middlewares=[self._refuse_while_loading])
         for path in ("/generate", "/v1/chat/completions", "/v1/completions"):
             app.router.add_post(path, self._generate)
         app.router.add_post("/abort_request", self._abort)
+        app.router.add_post("/v1/responses", self._hang)
         app.router.add_get("/server_info", self._server_info)
         app.router.add_get("/v1/models", self._models)
         app.router.add_route("*", "/{path:.*}", self._other)
@@ -129,7 +133,7 @@ class FakeEngine:
         if script.fault is Fault.STATUS:
             return web.json_response({"error": {"message": "scripted"}}, status=script.status)
         if script.fault is Fault.STALL_HEAD:
-            return await self._never(sent)
+            return await self._hang(request)
         if not sent.body.get("stream"):
             return web.json_response({"whole": True})
         self.open_streams += 1
@@ -140,13 +144,22 @@ class FakeEngine:
             self.open_streams -= 1
             await self._note()
 
-    async def _never(self, sent: Sent) -> web.StreamResponse:
-        """Queued for ever: not even a head."""
+    @web.middleware
+    async def _refuse_while_loading(
+        self, request: web.Request, handler: Handler
+    ) -> web.StreamResponse:
+        if self.is_loading:
+            return web.json_response({"error": {"message": "loading"}}, status=503)
+        return await handler(request)
+
+    async def _hang(self, request: web.Request) -> web.StreamResponse:
+        """Reads the request; then not even a head."""
+        await request.read()
         self.open_streams += 1
         await self._note()
         try:
             await asyncio.Event().wait()
-            raise AssertionError(sent)
+            raise AssertionError("an event that nobody sets")
         finally:
             self.open_streams -= 1
             await self._note()
