@@ -17,11 +17,7 @@ class Panel:
     def __init__(self, detectors: Sequence[Detector]) -> None:
         self._detectors = list(detectors)
         self.crashed: list[str] = []
-
-    @property
-    def is_watching(self) -> bool:
-        """Some detector's statistic is past its watch level."""
-        return any(detector.is_watching for detector in self._detectors)
+        self.is_watching = False  # some detector's statistic is past its watch level
 
     def update(self, observation: Observation) -> Verdict | None:
         """Returns the first verdict.
@@ -29,14 +25,17 @@ class Panel:
         In the order of the detectors; every detector sees the observation.
         """
         found: Verdict | None = None
+        is_watching = False
         for detector in tuple(self._detectors):
             try:
                 verdict = detector.update(observation)
+                is_watching = detector.is_watching or is_watching
             except Exception:  # supervisor: a detector's bug must not cost the client its answer
                 self.crashed.append(detector.name)
                 self._detectors.remove(detector)
                 continue
             found = found or verdict
+        self.is_watching = is_watching
         return found
 
 

@@ -38,8 +38,10 @@ def build_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await fleet.start()
-        yield
-        await fleet.stop()
+        try:
+            yield
+        finally:
+            await fleet.stop()
 
     app = FastAPI(
         lifespan=lifespan,

@@ -25,7 +25,15 @@ _OWN_ON_GENERATION = _OWN_ON_PASS_THROUGH | {"content-type", "accept-encoding", 
 
 def decode_headers(raw: Iterable[tuple[bytes, bytes]]) -> Headers:
     """ASGI's header pairs as text."""
-    return [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in raw]
+    return [(name.decode("latin-1").lower(), _decode(value)) for name, value in raw]
+
+
+def encode_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    """Header pairs as ASGI takes them. Bytes that are no UTF-8 come out as aiohttp read them."""
+    return [
+        (name.lower().encode("latin-1"), value.encode("utf-8", "surrogateescape"))
+        for name, value in headers
+    ]
 
 
 def for_upstream(headers: Headers) -> Headers:
@@ -43,8 +51,8 @@ def for_pass_through(headers: Headers) -> Headers:
 
 
 def for_client(headers: Headers) -> Headers:
-    """A replica's headers for the client."""
-    return _without(headers, frozenset())
+    """A replica's headers for the client. The server sets the date."""
+    return _without(headers, frozenset({"date"}))
 
 
 def for_rewritten_body(headers: Headers | None) -> Headers:
@@ -56,6 +64,14 @@ def for_rewritten_body(headers: Headers | None) -> Headers:
 def authorization_only(headers: Headers) -> Headers:
     """What an abort on the client's behalf needs."""
     return [(name, value) for name, value in headers if name == "authorization"]
+
+
+def _decode(value: bytes) -> str:
+    """UTF-8, as aiohttp writes it again, or the encoding that can say any byte."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 def _without(headers: Headers, own: frozenset[str]) -> Headers:

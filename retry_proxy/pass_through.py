@@ -1,5 +1,6 @@
 """Everything that is not watched: to a healthy replica and back, verbatim, streamed both ways."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 from starlette.types import Message, Receive, Scope, Send
@@ -8,7 +9,13 @@ from retry_proxy.body import ClientGone, run_while_connected
 from retry_proxy.errors import ConnectFailed, UpstreamError, error_body
 from retry_proxy.fleet.fleet import Fleet
 from retry_proxy.fleet.replica import Replica
-from retry_proxy.headers import Headers, decode_headers, for_client, for_pass_through
+from retry_proxy.headers import (
+    Headers,
+    decode_headers,
+    encode_headers,
+    for_client,
+    for_pass_through,
+)
 from retry_proxy.stream.client import ClientStream
 from retry_proxy.stream.upstream import UpstreamResponse
 
@@ -25,11 +32,11 @@ class PassThrough:
             return
         if first.get("more_body", False):
             body = _RequestBody(first, receive)
-            await self.forward(scope, body, send, extra_headers=[])
+            work = self.forward(scope, body, send, extra_headers=[])
+            await run_while_connected(work, body.receive_after)
             return
-        await run_while_connected(
-            self.forward(scope, first.get("body", b"") or None, send, extra_headers=[]), receive
-        )
+        whole = first.get("body", b"") or None
+        await run_while_connected(self.forward(scope, whole, send, extra_headers=[]), receive)
 
     async def forward(
         self,
@@ -56,7 +63,10 @@ class PassThrough:
                     await _refuse(send, 502, "upstream_failed", str(error), extra_headers)
                     return
                 self._fleet.note_answered(replica)
-                await _answer(response, send, extra_headers)
+                try:
+                    await _answer(response, send, extra_headers)
+                except UpstreamError as error:  # returning without an end cuts the client's too
+                    replica.last_error = str(error)
                 return
         await _refuse(
             send, 503, "no_replica_reachable", "no replica took the request", extra_headers
@@ -86,6 +96,12 @@ class _RequestBody:
     def __init__(self, first: Message, receive: Receive) -> None:
         self._first = first
         self._receive = receive
+        self._is_read = asyncio.Event()
+
+    async def receive_after(self) -> Message:
+        """What comes after the body: the client's leaving."""
+        await self._is_read.wait()
+        return await self._receive()
 
     async def chunks(self) -> AsyncIterator[bytes]:
         message = self._first
@@ -95,6 +111,7 @@ class _RequestBody:
             if message.get("body"):
                 yield message["body"]
             if not message.get("more_body", False):
+                self._is_read.set()
                 return
             message = await self._receive()
 
@@ -108,10 +125,7 @@ def _target(scope: Scope) -> str:
 
 async def _answer(response: UpstreamResponse, send: Send, extra_headers: Headers) -> None:
     try:
-        pairs = [*for_client(response.headers), *extra_headers]
-        headers = [
-            (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in pairs
-        ]
+        headers = encode_headers([*for_client(response.headers), *extra_headers])
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
         async for data in response.chunks(None, None):
             await send({"type": "http.response.body", "body": data, "more_body": True})

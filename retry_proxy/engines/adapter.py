@@ -72,6 +72,9 @@ class Piece:
         has_output: the client would see something of it (text, reasoning, a tool call).
         is_continuable: ``False`` once it carries output that a continuation cannot restore.
         is_finish: the last choice got its finish reason.
+        is_cumulative: its payload says again what the attempt's earlier chunks said, ``None`` where
+            that cannot be told yet (the first chunk).
+        is_shed: what grows with the answer was taken out of the payload.
         prompt_tokens, completion_tokens: usage as told by this chunk, of this attempt.
     """
 
@@ -87,6 +90,26 @@ class Piece:
     is_finish: bool = False
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    is_cumulative: bool | None = False
+    is_shed: bool = False
+
+    def shed(self) -> None:
+        """Drops what a later chunk says again.
+
+        Else an answer that is held whole would take memory by the square of its length.
+        """
+        if not self.is_cumulative or self.is_shed:
+            return
+        self.is_shed = True
+        self.raw = b""
+        payload = {**self.payload, "text": ""}
+        if "output_ids" in payload:
+            payload["output_ids"] = []
+        meta = payload["meta_info"]
+        payload["meta_info"] = {
+            name: value for name, value in meta.items() if not isinstance(value, list)
+        }
+        self.payload = payload
 
 
 @dataclass(slots=True)

@@ -10,7 +10,8 @@ from retry_proxy.engines.sglang import SglangAdapter
 from retry_proxy.engines.vllm import VllmAdapter
 
 # What the prober fetches: JSON, or text for metrics; None for anything but status 200.
-PROBED_PATHS = ("/server_info", "/version", "/props", "/v1/models", "/metrics")
+IDENTITY_PATHS = ("/server_info", "/version", "/props")
+PROBED_PATHS = (*IDENTITY_PATHS, "/v1/models", "/metrics")
 
 Answers = Mapping[str, Any]
 

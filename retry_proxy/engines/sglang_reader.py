@@ -32,10 +32,12 @@ class GenerateReader:
         text = payload.get("text", "")
         if not isinstance(meta, dict) or not isinstance(text, str):
             raise MalformedStream("a chunk has no meta_info or its text is not text")
+        is_first = self._text_length == self._ids_length == 0
         completion = read_int(meta, "completion_tokens")
         new_tokens = None if completion is None else self._completion.new(completion)
         output_ids = read_ids(payload, "output_ids")
-        if _is_cumulative(output_ids, completion):
+        is_cumulative = _is_cumulative(output_ids, completion)
+        if is_cumulative:
             text, self._text_length = text[self._text_length :], max(self._text_length, len(text))
         new_ids = self._new_ids(output_ids, completion)
         is_finish = _finish(meta)
@@ -57,6 +59,7 @@ class GenerateReader:
             is_finish=is_finish,
             prompt_tokens=read_int(meta, "prompt_tokens"),
             completion_tokens=completion,
+            is_cumulative=None if is_first else is_cumulative,
         )
 
     def _new_ids(

@@ -34,7 +34,7 @@ class Fleet:
         self._sink = sink
         self.upstream: Upstream = upstream or AiohttpUpstream(config.connect_timeout_seconds)
         self._replicas = [Replica(address.rstrip("/")) for address in config.replicas]
-        self._background: set[asyncio.Task[None]] = set()
+        self._background: set[asyncio.Task[Any]] = set()
         self._prober: asyncio.Task[None] | None = None
         self._crashes: Counter[str] = Counter()
 
@@ -81,12 +81,14 @@ class Fleet:
     def note_connect_failed(self, replica: Replica, error: ConnectFailed) -> None:
         """It refused a connection."""
         replica.last_error = str(error)
-        replica.refusals += 1
-        replica.next_probe_at = time.monotonic() + pool.probe_delay(
-            replica.refusals,
-            first_seconds=self._config.probe_interval_seconds,
-            longest_seconds=self._config.probe_max_interval_seconds,
-        )
+        now = time.monotonic()
+        if now >= replica.next_probe_at:  # the requests that run side by side find out only once
+            replica.refusals += 1
+            replica.next_probe_at = now + pool.probe_delay(
+                replica.refusals,
+                first_seconds=self._config.probe_interval_seconds,
+                longest_seconds=self._config.probe_max_interval_seconds,
+            )
         if replica.state is not ReplicaState.UNREACHABLE:
             self._change(replica, ReplicaEvent.CONNECT_FAILED, "refused a connection")
 
@@ -97,16 +99,32 @@ class Fleet:
     async def adapter(self, replica: Replica) -> EngineAdapter:
         """The replica's adapter; asks the replica on first use.
 
+        Who comes meanwhile shares the answer, a failure too: in turn, each would wait longer.
+
         Raises:
             ConnectFailed: it cannot be asked.
         """
-        async with replica.probing:  # one prober at a time, the others wait for its answer
-            if replica.adapter is None:
-                answers = await fetch_answers(
-                    self.upstream, replica.address, self._config.probe_timeout_seconds
-                )
-                replica.adapter = build_adapter(describe(answers, self._config.engine))
+        if replica.adapter is not None:
             return replica.adapter
+        if replica.probing is None:
+            replica.probing = asyncio.create_task(self._ask(replica))
+            self._keep(replica.probing)
+        found = await asyncio.shield(replica.probing)
+        if isinstance(found, ConnectFailed):
+            raise ConnectFailed(str(found)) from found
+        return found
+
+    async def _ask(self, replica: Replica) -> EngineAdapter | ConnectFailed:
+        try:
+            answers = await fetch_answers(
+                self.upstream, replica.address, self._config.probe_timeout_seconds
+            )
+        except ConnectFailed as error:
+            return error
+        finally:
+            replica.probing = None
+        replica.adapter = build_adapter(describe(answers, self._config.engine))
+        return replica.adapter
 
     # life
 
@@ -132,7 +150,9 @@ class Fleet:
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Runs work that must outlive the request that asked for it."""
-        task = asyncio.create_task(work)
+        self._keep(asyncio.create_task(work))
+
+    def _keep(self, task: asyncio.Task[Any]) -> None:
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 

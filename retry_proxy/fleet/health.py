@@ -6,47 +6,60 @@ from typing import Any
 
 import msgspec
 
-from retry_proxy.engines.detect import PROBED_PATHS
-from retry_proxy.errors import ConnectFailed, UpstreamError
+from retry_proxy.engines.detect import IDENTITY_PATHS, PROBED_PATHS
+from retry_proxy.errors import ConnectFailed, StreamStalled, UpstreamError, UpstreamStatus
 from retry_proxy.stream.upstream import Upstream
 
 _MAX_ANSWER_BYTES = 4 * 1024 * 1024
+_NOT_YET = (502, 503, 504)  # it loads its model, or is too busy to say
 
 
 async def fetch_answers(upstream: Upstream, address: str, timeout_seconds: float) -> dict[str, Any]:
     """The replica's answers to the probed paths.
 
     Raises:
-        ConnectFailed: it takes no connection, or answers nothing at all.
+        ConnectFailed: it takes no connection, or does not say what it is although it might soon:
+            taken for an engine without acceptance, it would be watched by nobody from then on.
     """
     answers = await asyncio.gather(
         *(_fetch(upstream, address + path, timeout_seconds) for path in PROBED_PATHS)
     )
-    if all(isinstance(answer, UpstreamError) for answer in answers):
-        raise ConnectFailed(f"no answer to any probe: {answers[0]}")
+    by_path = dict(zip(PROBED_PATHS, answers, strict=True))
+    told = [by_path[path] for path in IDENTITY_PATHS]
+    failed = [answer for answer in told if isinstance(answer, UpstreamError)]
+    if failed and not any(isinstance(answer, dict) for answer in told):
+        raise ConnectFailed(f"it does not tell what it is: {failed[0]}")
     return {
         path: None if isinstance(answer, UpstreamError) else answer
-        for path, answer in zip(PROBED_PATHS, answers, strict=True)
+        for path, answer in by_path.items()
     }
 
 
 async def _fetch(upstream: Upstream, url: str, timeout_seconds: float) -> Any:
+    """The decoded answer, ``None`` if there is none, or the error as a value."""
     try:
-        response = await upstream.open(
-            "GET", url, headers=[], body=None, timeout_seconds=timeout_seconds
-        )
+        async with asyncio.timeout(timeout_seconds):
+            return await _read(upstream, url, timeout_seconds)
+    except TimeoutError:
+        return StreamStalled(f"no answer to a probe within {timeout_seconds} s")
     except UpstreamError as error:
         return error
+
+
+async def _read(upstream: Upstream, url: str, timeout_seconds: float) -> Any:
+    response = await upstream.open(
+        "GET", url, headers=[], body=None, timeout_seconds=timeout_seconds
+    )
     try:
+        if response.status in _NOT_YET:
+            raise UpstreamStatus(f"a probe was answered with status {response.status}")
         if response.status != 200:
             return None
         body = await response.read(_MAX_ANSWER_BYTES)
-    except UpstreamError as error:
-        return error
     finally:
         response.close()
     if url.endswith("/metrics"):
         return body.decode(errors="replace")
-    with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+    with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return msgspec.json.decode(body)
     return None

@@ -2,9 +2,10 @@
 
 import asyncio
 import enum
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from retry_proxy.engines.adapter import EngineAdapter
+from retry_proxy.errors import ConnectFailed
 from retry_proxy.events import ReplicaState
 
 
@@ -52,9 +53,9 @@ class Replica:
 
     Attributes:
         adapter: ``None`` until it told which engine it is.
-        refusals: connections refused in a row; sets the back-off of probing.
+        refusals: times in a row that it refused connections; sets the back-off of probing.
         next_probe_at: monotonic time.
-        probing: held while it is asked what it is.
+        probing: runs while it is asked what it is.
     """
 
     address: str
@@ -66,7 +67,7 @@ class Replica:
     last_error: str | None = None
     refusals: int = 0
     next_probe_at: float = 0.0
-    probing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    probing: "asyncio.Task[EngineAdapter | ConnectFailed] | None" = None
 
     def snapshot(self) -> ReplicaSnapshot:
         """A frozen copy."""

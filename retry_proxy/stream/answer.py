@@ -42,10 +42,9 @@ class Answer:
         """Passes released pieces on."""
         if not self._call.is_streaming:
             self._assembler.add(pieces)
-            for piece in pieces:
-                self._encoder.encode(piece)
+            self._encoder.encode(pieces)
             return
-        data = b"".join([self._encoder.encode(piece) for piece in pieces])
+        data = self._encoder.encode(pieces)
         if data:
             await self._write(data, ())
 
@@ -59,7 +58,7 @@ class Answer:
             await self.send(pieces)
             await self._client.respond_json(200, headers, self._body(is_at_limit))
             return
-        data = [self._encoder.encode(piece) for piece in pieces]
+        data = [self._encoder.encode(pieces)]
         if is_at_limit:
             data.append(self._encoder.finish_at_limit())
         data.append(self._encoder.close())
@@ -85,7 +84,7 @@ class Answer:
 
     def _body(self, is_at_limit: bool) -> object:
         if isinstance(self._encoder, GenerateEncoder):
-            return self._encoder.whole(self.hold.prefix())
+            return self._encoder.whole()
         if is_at_limit:
             self._assembler.finish_at_limit()
         assert isinstance(self._encoder, OpenAiEncoder), "the routes have two encoders"

@@ -7,6 +7,7 @@ import msgspec
 from starlette.types import Send
 
 from retry_proxy.errors import error_body
+from retry_proxy.headers import encode_headers
 
 HeaderPairs = Sequence[tuple[str, str]]
 
@@ -27,6 +28,7 @@ class ClientStream:
             [
                 ("content-type", "text/event-stream; charset=utf-8"),
                 ("cache-control", "no-cache"),
+                ("x-accel-buffering", "no"),  # else nginx in front holds the stream back
                 *headers,
             ],
         )
@@ -60,12 +62,5 @@ class ClientStream:
         self.is_started = True
         self.started_at = time.monotonic()
         pairs = [*headers, ("x-specwatch-request-id", self._request_id)]
-        await self._send(
-            {
-                "type": "http.response.start",
-                "status": status,
-                "headers": [
-                    (name.encode("latin-1"), value.encode("latin-1")) for name, value in pairs
-                ],
-            }
-        )
+        start = {"type": "http.response.start", "status": status, "headers": encode_headers(pairs)}
+        await self._send(start)

@@ -1,5 +1,6 @@
 """Turns released pieces of one or more attempts into one coherent client stream."""
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -18,8 +19,8 @@ class ClientEncoder(Protocol):
         """The next pieces are a new attempt's; ``prefix`` is what the client already has."""
         ...
 
-    def encode(self, piece: Piece) -> bytes:
-        """Bytes for the client, maybe none."""
+    def encode(self, pieces: Sequence[Piece]) -> bytes:
+        """Bytes for the client of pieces that are released together, maybe none."""
         ...
 
     def finish_at_limit(self) -> bytes:
@@ -58,7 +59,10 @@ class OpenAiEncoder:
         self._is_continued = prefix is not None
         self._prefix_tokens = 0 if prefix is None else prefix.tokens
 
-    def encode(self, piece: Piece) -> bytes:
+    def encode(self, pieces: Sequence[Piece]) -> bytes:
+        return b"".join([self._encode(piece) for piece in pieces])
+
+    def _encode(self, piece: Piece) -> bytes:
         payload = piece.payload
         self._note(piece)
         if not payload.get("choices"):
@@ -195,32 +199,35 @@ def finish_chunk(route: Route, template: dict[str, Any]) -> dict[str, Any]:
 class GenerateEncoder:
     """SGLang's native route.
 
-    Cumulative text and counts, so a continuation is put on top of the prefix.
+    Cumulative text and counts, so a continuation is put on top of the prefix, and of several chunks
+    released at once the last one says all. Under ``--incremental-streaming-output`` each chunk
+    holds what is new, and all of them go on.
     """
 
     def __init__(self, call: GenerationCall) -> None:
-        self._call = call
         self._id: str | None = call.client_rid
+        self._is_incremental = False
         self._prefix: Prefix | None = None
+        self._text: list[str] = []  # of this attempt
+        self._token_ids: list[int] = []
         self._prompt_tokens: int | None = None
         self._last: dict[str, Any] | None = None
 
     def start_attempt(self, prefix: Prefix | None) -> None:
         self._prefix = prefix
+        self._text = []
+        self._token_ids = []
 
-    def encode(self, piece: Piece) -> bytes:
-        payload = piece.payload
-        meta = payload["meta_info"]
-        if self._id is None:
-            self._id = meta.get("id")
-        if self._prompt_tokens is None:
-            self._prompt_tokens = piece.prompt_tokens
-        is_changed = self._rebase(payload, meta)
-        if meta.get("id") != self._id:
-            meta["id"] = self._id
-            is_changed = True
-        self._last = payload
-        return data_event(_encode_json(payload)) if is_changed else piece.raw
+    def encode(self, pieces: Sequence[Piece]) -> bytes:
+        if any(piece.is_cumulative is False for piece in pieces):
+            self._is_incremental = True
+        data: list[bytes] = []
+        for index, piece in enumerate(pieces):
+            self._text.append(piece.text)
+            self._token_ids += piece.token_ids or ()
+            if self._is_incremental or index == len(pieces) - 1:
+                data.append(self._chunk(piece))
+        return b"".join(data)
 
     def finish_at_limit(self) -> bytes:
         assert self._last is not None, "no piece was released"
@@ -231,32 +238,54 @@ class GenerateEncoder:
     def close(self) -> bytes:
         return b""
 
-    def whole(self, answer: Prefix) -> dict[str, Any]:
-        """The body of a non-streaming answer: the last chunk with the whole text."""
+    def whole(self) -> dict[str, Any]:
+        """The body of a non-streaming answer: the last chunk, with the whole text.
+
+        The engine's own text where it is cumulative: a stop string that matched is cut from it.
+        """
         assert self._last is not None, "no piece was released"
-        body = {**self._last, "text": answer.text}
-        if answer.token_ids is not None and "output_ids" in body:
-            body["output_ids"] = list(answer.token_ids)
+        if not self._is_incremental:
+            return self._last
+        before = self._prefix or Prefix("", 0, ())
+        body = {**self._last, "text": before.text + "".join(self._text)}
+        if before.token_ids is not None and "output_ids" in body:
+            body["output_ids"] = [*before.token_ids, *self._token_ids]
         return body
 
-    def _rebase(self, payload: dict[str, Any], meta: dict[str, Any]) -> bool:
-        prefix = self._prefix
-        if prefix is None:
-            return False
-        completion = meta.get("completion_tokens")
+    def _chunk(self, piece: Piece) -> bytes:
+        payload = piece.payload
+        meta = payload["meta_info"]
+        if self._id is None:
+            self._id = meta.get("id")
+        if self._prompt_tokens is None:
+            self._prompt_tokens = piece.prompt_tokens
+        is_changed = piece.is_shed
+        if piece.is_shed:
+            self._restore(payload)
+        if self._prefix is not None:
+            is_changed = True
+            self._rebase(payload, meta, self._prefix)
+        if meta.get("id") != self._id:
+            is_changed = True
+            meta["id"] = self._id
+        self._last = payload
+        return data_event(_encode_json(payload)) if is_changed else piece.raw
+
+    def _restore(self, payload: dict[str, Any]) -> None:
+        payload["text"] = "".join(self._text)
+        if "output_ids" in payload:
+            payload["output_ids"] = list(self._token_ids)
+
+    def _rebase(self, payload: dict[str, Any], meta: dict[str, Any], prefix: Prefix) -> None:
         ids = payload.get("output_ids")
-        is_cumulative = not (
-            isinstance(ids, list) and isinstance(completion, int) and len(ids) < completion
-        )
-        if is_cumulative:
+        if not self._is_incremental:
             payload["text"] = prefix.text + payload.get("text", "")
             if isinstance(ids, list) and prefix.token_ids is not None:
                 payload["output_ids"] = [*prefix.token_ids, *ids]
-        if isinstance(completion, int):
-            meta["completion_tokens"] = prefix.tokens + completion
+        if isinstance(meta.get("completion_tokens"), int):
+            meta["completion_tokens"] += prefix.tokens
         if self._prompt_tokens is not None:
             meta["prompt_tokens"] = self._prompt_tokens
         reason = meta.get("finish_reason")
         if isinstance(reason, dict) and isinstance(reason.get("length"), int):
             reason["length"] += prefix.tokens
-        return True

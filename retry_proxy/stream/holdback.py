@@ -16,6 +16,7 @@ class HoldBack:
         # the answer so far, over all attempts
         self._text: list[str] = []
         self._token_ids: list[int] | None = []
+        self._text_tokens = 0  # released tokens up to the last one with text
         self._prompt_token_ids: tuple[int, ...] | None = None
         self.released_tokens = 0
         self.is_continuable = True
@@ -27,8 +28,13 @@ class HoldBack:
         self.last_release_at: float | None = None  # when the client last got text
 
     def start_attempt(self) -> None:
-        """A new attempt begins; what the last one left held must have been cut."""
+        """A new attempt begins after :meth:`prefix`; what the last one left held must have been
+        cut.
+        """
         assert not self.held, "held pieces of an earlier attempt"
+        self.released_tokens = self._text_tokens
+        if self._token_ids is not None:
+            del self._token_ids[self._text_tokens :]
         self.attempt_released_tokens = 0
         self.attempt_tokens = 0
         self._attempt_longest_hold = 0.0
@@ -49,16 +55,23 @@ class HoldBack:
         return any(piece.has_output for piece in self.held)
 
     def prefix(self) -> Prefix:
-        """What a continuation starts from."""
+        """What a continuation starts from.
+
+        It ends with text: the text of later tokens was held back by the engine (half a character,
+        the start of a stop string), and a continuation from their ids would lose it.
+        """
+        ids = self._token_ids
         return Prefix(
             text="".join(self._text),
-            tokens=self.released_tokens,
-            token_ids=None if self._token_ids is None else tuple(self._token_ids),
+            tokens=self._text_tokens,
+            token_ids=None if ids is None else tuple(ids[: self._text_tokens]),
             prompt_token_ids=self._prompt_token_ids,
         )
 
     def hold(self, piece: Piece, now: float) -> None:
         """Takes the next piece."""
+        if self.held:
+            self.held[-1].shed()
         self.held.append(piece)
         self.attempt_tokens += piece.tokens
         if self._held_since is None and piece.has_output:
@@ -79,8 +92,7 @@ class HoldBack:
         """Releases the held pieces within the attempt's first ``keep_tokens`` tokens, drops the
         others.
 
-        The last kept piece is one with text: tokens without text may be half of a character, which
-            a continuation from their ids would lose.
+        The last kept piece is one with text (see :meth:`prefix`).
         """
         end = self.attempt_released_tokens
         kept = 0
@@ -103,6 +115,8 @@ class HoldBack:
             self._prompt_token_ids = piece.prompt_token_ids  # later ones hold the prefix as well
         self._text.append(piece.text)
         self.released_tokens += piece.tokens
+        if piece.text:
+            self._text_tokens = self.released_tokens
         self.attempt_released_tokens += piece.tokens
         self.is_continuable = self.is_continuable and piece.is_continuable
         self.has_output = self.has_output or piece.has_output

@@ -39,6 +39,23 @@ def test_a_crashed_detector_holds_nothing_back() -> None:
     assert not panel.is_watching
 
 
+class CrashingWatch:
+    name = "crashing_watch"
+
+    @property
+    def is_watching(self) -> bool:
+        raise ZeroDivisionError
+
+    def update(self, observation: Observation) -> Verdict | None:
+        return None
+
+
+def test_a_crash_of_the_watch_level_is_a_crash_too() -> None:
+    panel = Panel([CrashingWatch()])
+    panel.update(GARBLED_STEP)
+    assert (panel.crashed, panel.is_watching) == (["crashing_watch"], False)
+
+
 def test_watching_is_any_detectors_watching() -> None:
     panel = published_rule(AcceptanceThresholds())
     assert not panel.is_watching

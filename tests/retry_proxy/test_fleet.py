@@ -43,6 +43,16 @@ def test_probes_back_off() -> None:
     assert delays == [0, 1, 2, 4, 30, 30]
 
 
+async def test_requests_refused_side_by_side_are_one_refusal() -> None:
+    """Twenty of them once pushed the next probe as far away as twenty refused probes."""
+    async with FakeEngine() as one, proxy_for(one, probe_interval_seconds=60) as proxy:
+        await post(proxy.app, "/generate", request_body("/generate"))
+        await one.stop()
+        body = request_body("/generate")
+        await asyncio.gather(*(post(proxy.app, "/generate", body) for _ in range(20)))
+        assert proxy.fleet._replicas[0].refusals == 1
+
+
 async def test_load_spreads_evenly() -> None:
     async with FakeEngine() as one, FakeEngine() as two, proxy_for(one, two) as proxy:
         body = request_body("/generate")

@@ -52,6 +52,19 @@ def test_cut_never_takes_back_what_was_released() -> None:
     assert hold.prefix().text == "a"
 
 
+def test_a_continuation_starts_after_the_last_text() -> None:
+    """The tokens of half a character went into the next prompt, and the character was lost."""
+    hold = HoldBack()
+    hold_all(hold, piece("a"), piece("", 2))
+    hold.release(0.0)
+    prefix = hold.prefix()
+    assert (prefix.text, prefix.tokens, prefix.token_ids) == ("a", 1, (0,))
+    hold.start_attempt()
+    hold_all(hold, piece("é", 3))
+    hold.release(0.0)
+    assert (hold.released_tokens, hold.prefix().token_ids) == (4, (0, 0, 1, 2))
+
+
 def test_cut_does_not_end_in_tokens_without_text() -> None:
     hold = HoldBack()
     hold_all(hold, piece("a"), piece(""), piece(""), piece("é"))

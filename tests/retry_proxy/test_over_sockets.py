@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator
+from typing import Any
 
 import aiohttp
 import uvicorn
@@ -16,9 +17,9 @@ CHAT = "/v1/chat/completions"
 
 
 @contextlib.asynccontextmanager
-async def served(proxy: Proxy) -> AsyncIterator[str]:
-    config = uvicorn.Config(proxy.app, lifespan="off", log_level="critical", access_log=False)
-    server = uvicorn.Server(config)
+async def served(proxy: Proxy, **options: Any) -> AsyncIterator[str]:
+    settings: dict[str, Any] = {"lifespan": "off", "log_level": "critical", "access_log": False}
+    server = uvicorn.Server(uvicorn.Config(proxy.app, **(settings | options)))
     listening = socket.create_server(("127.0.0.1", 0))  # clients queue until the server accepts
     task = asyncio.create_task(server.serve(sockets=[listening]))
     try:
@@ -38,6 +39,7 @@ async def test_stream_whole_and_pass_through() -> None:
     ):
         async with session.post(address + CHAT, json=request_body(CHAT)) as answer:
             assert answer.headers["content-type"].startswith("text/event-stream")
+            assert answer.headers["x-accel-buffering"] == "no"
             assert (await answer.read()).endswith(b"data: [DONE]\n\n")
         whole = request_body(CHAT, stream=False)
         async with session.post(address + CHAT, json=whole) as answer:
@@ -55,3 +57,14 @@ async def test_a_socket_that_closes_closes_the_upstream() -> None:
             answer.close()
         await engine.wait_for(aborts=1, open_streams=0)
     assert engine.aborts == engine.rids
+
+
+async def test_answers_cut_by_the_end_of_the_grace_time_are_aborted() -> None:
+    async with FakeEngine() as engine, proxy_for(engine) as proxy:
+        engine.default = Script(Fault.STALL, after=10)
+        async with aiohttp.ClientSession() as session:
+            async with served(proxy, lifespan="on", timeout_graceful_shutdown=0) as address:
+                answer = await session.post(address + CHAT, json=request_body(CHAT))
+                await answer.content.readany()
+            assert engine.aborts == engine.rids
+            assert engine.open_streams == 0
