@@ -21,12 +21,12 @@ class DemoOptions:
         keep: leave everything running afterwards.
     """
 
-    requests: int = 30
-    concurrency: int = 6
-    max_tokens: int = 160
+    requests: int = 24
+    concurrency: int = 12
+    max_tokens: int = 144
     temperature: float = 0.7
-    phase_seconds: float = 50.0
-    fault_rate: float = 1.0
+    phase_seconds: float = 60.0
+    fault_rate: float = 0.75
     min_accept_length: float | None = None
     model: str | None = None
     keep: bool = False
