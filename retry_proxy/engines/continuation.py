@@ -7,7 +7,11 @@ from retry_proxy.engines.call import GenerationCall, Route
 
 
 def continued_body(
-    call: GenerationCall, prefix: Prefix, *, default_max_tokens: int | None
+    call: GenerationCall,
+    prefix: Prefix,
+    *,
+    default_max_tokens: int | None,
+    takes_chat_ids: bool = False,
 ) -> dict[str, Any] | None:
     """The client's body, starting after ``prefix`` and with its token limit reduced.
 
@@ -16,6 +20,7 @@ def continued_body(
 
     Args:
         default_max_tokens: what the engine takes if the client named no limit; ``None``: no limit.
+        takes_chat_ids: the engine's chat route takes ``input_ids`` in place of the messages.
 
     Returns:
         ``None`` if this request cannot be continued from this prefix.
@@ -28,6 +33,8 @@ def continued_body(
         Route.COMPLETIONS: _completions_prompt,
     }[call.route]
     prompt = build(call.body, prefix)
+    if call.route is Route.CHAT and takes_chat_ids:
+        prompt = _chat_ids(prefix) or prompt
     if prompt is None:
         return None
     body = {**call.body, **prompt}
@@ -64,6 +71,12 @@ def _completions_prompt(body: dict[str, Any], prefix: Prefix) -> dict[str, Any] 
     if prompt_ids is not None and prefix.token_ids is not None:
         return {"prompt": [*prompt_ids, *prefix.token_ids]}
     return {"prompt": prompt + prefix.text} if isinstance(prompt, str) else None
+
+
+def _chat_ids(prefix: Prefix) -> dict[str, Any] | None:
+    if prefix.prompt_token_ids is None or prefix.token_ids is None:
+        return None
+    return {"input_ids": [*prefix.prompt_token_ids, *prefix.token_ids]}
 
 
 def _chat_prompt(body: dict[str, Any], prefix: Prefix) -> dict[str, Any] | None:

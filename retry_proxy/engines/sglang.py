@@ -70,4 +70,10 @@ class SglangAdapter:
         return body
 
     def _continued(self, call: GenerationCall, prefix: Prefix) -> dict[str, Any] | None:
-        return continued_body(call, prefix, default_max_tokens=_DEFAULT_MAX_TOKENS[call.route])
+        return continued_body(
+            call,
+            prefix,
+            default_max_tokens=_DEFAULT_MAX_TOKENS[call.route],
+            # Stock SGLang takes them too, but never tells the prompt's ids on a streamed chat.
+            takes_chat_ids=self.profile.is_integrated,
+        )

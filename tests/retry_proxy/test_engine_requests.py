@@ -75,6 +75,17 @@ def test_chat_continues_the_final_message() -> None:
     assert not build_adapter(EngineProfile("openai")).can_continue(call, Prefix(" more", 1))
 
 
+def test_the_integrated_engine_continues_a_chat_from_token_ids() -> None:
+    """Nothing is rendered or tokenised twice; stock SGLang does not tell the prompt's ids."""
+    plan = AttemptPlan(PLAN.rid, Prefix(" w0 w1", 2, (5, 6), (1, 2, 3)))
+    call = call_for(Route.CHAT, max_tokens=10)
+    body = build_adapter(INTEGRATED).body(call, plan)
+    assert (body["input_ids"], body["max_tokens"]) == ([1, 2, 3, 5, 6], 8)
+    assert body["messages"] == call.body["messages"]
+    assert "continue_final_message" not in body
+    assert "input_ids" not in build_adapter(STOCK).body(call, plan)
+
+
 def test_only_sglang_has_an_abort_call() -> None:
     abort = build_adapter(STOCK).abort("abc")
     assert abort is not None
