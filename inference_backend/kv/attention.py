@@ -66,6 +66,8 @@ class TorchAttention:
         zero = torch.zeros((), dtype=store.data.dtype, device=positions.device)
         mask = torch.where(visible, zero, float("-inf"))[:, None]
 
+        masks: list[Tensor] = []  # one, repeated by the first layer for all of them
+
         def attend(layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
             store.write(layer, pages, offsets, key, value)
             kv_heads, groups = key.shape[1], query.shape[1] // key.shape[1]
@@ -77,8 +79,10 @@ class TorchAttention:
             rows = (
                 query.view(count, width, kv_heads, groups, -1).permute(0, 2, 3, 1, 4).flatten(2, 3)
             )
+            if not masks:
+                masks.append(mask.repeat(1, 1, groups, 1))
             attended = functional.scaled_dot_product_attention(
-                rows, keys, values, attn_mask=mask.repeat(1, 1, groups, 1)
+                rows, keys, values, attn_mask=masks[0]
             )
             attended = attended.view(count, kv_heads, groups, width, -1).permute(0, 3, 1, 2, 4)
             return attended.reshape(count * width, kv_heads * groups, -1)
