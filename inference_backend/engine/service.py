@@ -76,7 +76,7 @@ class EngineService:
         self._engine.check(request)
         listener = _Listener(asyncio.get_running_loop(), asyncio.Queue())
         with self._wake:
-            if self._is_stopping or not self._thread.is_alive():
+            if not self.is_alive:
                 raise EngineStopped("the engine is not running")
             if self._num_queued >= self._max_waiting:
                 raise EngineBusy(
