@@ -25,6 +25,11 @@ class Detector(Protocol):
         """
         ...
 
-    def update(self, observation: Observation) -> Verdict | None:
-        """Takes the next observation; returns a verdict at the step where the alarm is raised."""
+    def update(self, observation: Observation, tokens: int) -> Verdict | None:
+        """Takes the next observation; returns a verdict at the step where the alarm is raised.
+
+        Args:
+            tokens: generated so far, this observation included (estimated where the engine does
+                not say).
+        """
         ...

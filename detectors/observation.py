@@ -20,6 +20,8 @@ class Observation:
         is_upper_bound: acceptance was derived from chunk sizes. Chunks can merge several steps, so
             the true acceptance may be lower: a low reading can be believed, a high one needs the
             text to agree.
+        logprobs: natural logarithms of the probabilities of the new tokens, where the engine sends
+            them.
     """
 
     text: str = ""
@@ -29,3 +31,4 @@ class Observation:
     drafted: int | None = None
     accepted: int | None = None
     is_upper_bound: bool = False
+    logprobs: tuple[float, ...] | None = None

@@ -22,7 +22,9 @@ class Verdict:
         score: the detector's statistic at the alarm, in its own unit (see ``evidence``).
         onset_token: estimated index of the first bad token (0-based, in generated tokens).
         alarm_token: number of generated tokens seen when the alarm was raised.
-        evidence: numbers that explain the finding. Never text: prompts and answers are private.
+        reason: why, in words that a person can check against the stream. Never text of the answer:
+            prompts and answers are private.
+        evidence: the numbers behind it.
     """
 
     kind: AnomalyKind
@@ -30,4 +32,5 @@ class Verdict:
     score: float
     onset_token: int
     alarm_token: int
+    reason: str = ""
     evidence: dict[str, float] = field(default_factory=dict)

@@ -1,8 +1,11 @@
 """The published rule fires where it says, and nowhere else."""
 
+from collections.abc import Iterable
+
 import pytest
 
-from detectors.acceptance import AcceptanceThresholds, HighAcceptance, LowAcceptance
+from detectors.acceptance.published import AcceptanceThresholds, HighAcceptance, LowAcceptance
+from detectors.detector import Detector
 from detectors.observation import Observation
 from detectors.verdict import AnomalyKind, Verdict
 
@@ -24,13 +27,20 @@ def step(accepted: int, *, drafted: int = 3, text: str = " a", bound: bool = Fal
     )
 
 
+def show(detector: Detector, observations: Iterable[Observation]) -> list[Verdict | None]:
+    """Every observation in turn, with the tokens counted as the panel does."""
+    tokens = 0
+    found = []
+    for observation in observations:
+        tokens += observation.new_tokens or 0
+        found.append(detector.update(observation, tokens))
+    return found
+
+
 def run_low(observations: list[Observation]) -> tuple[LowAcceptance, Verdict | None]:
     detector = LowAcceptance(LIMITS)
-    for observation in observations:
-        verdict = detector.update(observation)
-        if verdict is not None:
-            return detector, verdict
-    return detector, None
+    verdicts = show(detector, observations)
+    return detector, next((verdict for verdict in verdicts if verdict is not None), None)
 
 
 def test_one_token_per_step_fires_at_token_129_not_at_128() -> None:
@@ -68,7 +78,7 @@ def test_watch_level_is_passed_long_before_the_alarm() -> None:
     detector = LowAcceptance(LIMITS)
     passed_at = None
     for index, observation in enumerate([prefill(), *[step(1)] * 100, *[step(0)] * 40]):
-        detector.update(observation)
+        detector.update(observation, 0)
         if detector.is_watching and passed_at is None:
             passed_at = index - 101
     assert passed_at == 10  # 0.4 tokens of deficit per step, level 4
@@ -76,10 +86,10 @@ def test_watch_level_is_passed_long_before_the_alarm() -> None:
 
 def test_watch_level_by_the_mean_needs_sixteen_tokens() -> None:
     detector = LowAcceptance(AcceptanceThresholds(watch_deficit_tokens=1e9))
-    detector.update(prefill())
+    detector.update(prefill(), 1)
     watched = []
     for _ in range(20):
-        detector.update(step(0))
+        detector.update(step(0), 0)
         watched.append(detector.is_watching)
     assert watched.index(True) == 14  # 1 + 15 tokens
 
@@ -87,10 +97,10 @@ def test_watch_level_by_the_mean_needs_sixteen_tokens() -> None:
 def test_watch_falls_back_when_acceptance_recovers() -> None:
     detector = LowAcceptance(LIMITS)
     for observation in [prefill(), *[step(0)] * 20]:
-        detector.update(observation)
+        detector.update(observation, 0)
     assert detector.is_watching
     for _ in range(60):
-        detector.update(step(2))
+        detector.update(step(2), 0)
     assert not detector.is_watching
 
 
@@ -102,16 +112,16 @@ def test_watch_falls_back_when_acceptance_recovers() -> None:
 def test_engines_that_tell_no_acceptance_never_alarm(silent_engine: Observation) -> None:
     low, high = LowAcceptance(LIMITS), HighAcceptance(LIMITS)
     for _ in range(500):
-        assert low.update(silent_engine) is None
-        assert high.update(silent_engine) is None
+        assert low.update(silent_engine, 0) is None
+        assert high.update(silent_engine, 0) is None
     assert not low.is_watching
     assert not high.is_watching
 
 
 def test_all_drafts_accepted_is_repetition_after_the_minimum_of_steps() -> None:
     detector = HighAcceptance(LIMITS)
-    detector.update(prefill())
-    verdicts = [detector.update(step(3)) for _ in range(LIMITS.accept_rate_min_steps)]
+    detector.update(prefill(), 1)
+    verdicts = [detector.update(step(3), 0) for _ in range(LIMITS.accept_rate_min_steps)]
     assert verdicts[:-1] == [None] * (LIMITS.accept_rate_min_steps - 1)
     final = verdicts[-1]
     assert final is not None
@@ -120,21 +130,20 @@ def test_all_drafts_accepted_is_repetition_after_the_minimum_of_steps() -> None:
 
 def test_rate_at_the_threshold_is_not_over_it() -> None:
     detector = HighAcceptance(AcceptanceThresholds(max_accept_rate=0.75, accept_rate_min_steps=4))
-    assert [detector.update(step(3, drafted=4)) for _ in range(50)] == [None] * 50
+    assert [detector.update(step(3, drafted=4), 0) for _ in range(50)] == [None] * 50
 
 
 def test_upper_bound_needs_the_text_to_agree() -> None:
     honest, looping = HighAcceptance(LIMITS), HighAcceptance(LIMITS)
-    verdict = None
-    for number in range(200):
-        assert honest.update(step(3, text=f" number {number * 7919},", bound=True)) is None
-        verdict = verdict or looping.update(step(3, text=" the same again", bound=True))
+    numbers = [step(3, text=f" number {number * 7919},", bound=True) for number in range(200)]
+    assert show(honest, numbers) == [None] * 200
     assert not honest.is_watching
-    assert verdict is not None
-    assert verdict.kind is AnomalyKind.REPETITION
+    verdicts = show(looping, [step(3, text=" the same again", bound=True)] * 200)
+    found = next(verdict for verdict in verdicts if verdict)
+    assert found.kind is AnomalyKind.REPETITION
 
 
-def test_repetition_onset_is_where_the_second_copy_began() -> None:
+def test_repetition_onset_is_where_the_text_began_to_repeat() -> None:
     detector = HighAcceptance(AcceptanceThresholds(max_accept_rate=0.8))
     fresh = [
         Observation(token_ids=(n,), new_tokens=1, steps=1, drafted=3, accepted=0) for n in range(4)
@@ -142,5 +151,5 @@ def test_repetition_onset_is_where_the_second_copy_began() -> None:
     loop = [
         Observation(token_ids=(50, 51, 52, 53), new_tokens=4, steps=1, drafted=3, accepted=3)
     ] * 100
-    verdicts = [verdict for seen in [*fresh, *loop] if (verdict := detector.update(seen))]
-    assert verdicts[0].onset_token == 8
+    found = next(verdict for verdict in show(detector, [*fresh, *loop]) if verdict)
+    assert abs(found.onset_token - 4) <= 4

@@ -12,7 +12,7 @@ first.
 from dataclasses import dataclass
 
 from detectors.observation import Observation
-from detectors.repetition import RepetitionCheck, text_repetition, token_repetition
+from detectors.repetition import Repetition
 from detectors.verdict import AnomalyKind, Verdict
 
 
@@ -73,7 +73,7 @@ class LowAcceptance:
             and self._tokens - 1 < limits.watch_accept_length * self._steps
         )
 
-    def update(self, observation: Observation) -> Verdict | None:
+    def update(self, observation: Observation, tokens: int) -> Verdict | None:
         if observation.new_tokens is None:
             return None
         limits = self._thresholds
@@ -97,6 +97,8 @@ class LowAcceptance:
             score=accept_length,
             onset_token=self._onset_token,
             alarm_token=self._tokens,
+            reason=f"accept length {accept_length:.2f} over {self._steps} steps, under "
+            f"{limits.min_accept_length:g} after {self._tokens} tokens",
             evidence={
                 "accept_length": accept_length,
                 "threshold": limits.min_accept_length,
@@ -108,14 +110,17 @@ class LowAcceptance:
 class HighAcceptance:
     """Repetition: accept rate over the threshold once enough steps were seen.
 
-    Where any acceptance so far was only an upper bound, the text must agree. The onset is the start
-    of the second copy where the text repeats, else the last zero of the CUSUM of accepted - watch
+    Where any acceptance so far was only an upper bound, the text must agree: ``repetition`` is the
+    stream's own detector where one sees the observations already. The onset is the start
+    of the first copy where the text repeats, else the last zero of the CUSUM of accepted - watch
     rate * drafted.
     """
 
     name = "accept_rate"
 
-    def __init__(self, thresholds: AcceptanceThresholds) -> None:
+    def __init__(
+        self, thresholds: AcceptanceThresholds, repetition: Repetition | None = None
+    ) -> None:
         self._thresholds = thresholds
         self._tokens = 0
         self._steps = 0
@@ -124,7 +129,8 @@ class HighAcceptance:
         self._is_upper_bound = False
         self._excess = 0.0
         self._onset_token = 0
-        self._text = _TailRepetition()
+        self._owns_text = repetition is None
+        self._text = Repetition() if repetition is None else repetition
 
     @property
     def is_watching(self) -> bool:
@@ -137,11 +143,12 @@ class HighAcceptance:
 
     @property
     def _can_be_believed(self) -> bool:
-        return not self._is_upper_bound or self._text.is_periodic
+        return not self._is_upper_bound or self._text.period is not None
 
-    def update(self, observation: Observation) -> Verdict | None:
-        self._text.update(observation, self._tokens)
-        self._tokens += observation.new_tokens or 0
+    def update(self, observation: Observation, tokens: int) -> Verdict | None:
+        if self._owns_text:
+            self._text.update(observation, tokens)
+        self._tokens = tokens
         if observation.drafted is None or observation.accepted is None:
             return None
         self._count(observation, observation.drafted, observation.accepted)
@@ -172,6 +179,8 @@ class HighAcceptance:
             score=accept_rate,
             onset_token=self._onset_token if repeat_onset is None else repeat_onset,
             alarm_token=self._tokens,
+            reason=f"{accept_rate:.1%} of the drafts of {self._steps} steps accepted, over "
+            f"{self._thresholds.max_accept_rate:.0%}",
             evidence={
                 "accept_rate": accept_rate,
                 "threshold": self._thresholds.max_accept_rate,
@@ -180,52 +189,3 @@ class HighAcceptance:
                 "period": float(self._text.period or 0),
             },
         )
-
-
-class _TailRepetition:
-    """Feeds token ids where the engine sends them.
-
-    Else characters, and maps the onset to tokens.
-    """
-
-    def __init__(self) -> None:
-        self._by_token: RepetitionCheck | None = None
-        self._by_text: RepetitionCheck | None = None
-        self._run_start: int | None = None  # in symbols; tells a new run from a known one
-        self._run_token = 0
-
-    @property
-    def is_periodic(self) -> bool:
-        check = self._check
-        return check is not None and check.is_periodic
-
-    @property
-    def period(self) -> int | None:
-        return self._check.period if self._check is not None and self._check.is_periodic else None
-
-    @property
-    def onset_token(self) -> int | None:
-        """Token index where the second copy began (approximate when only text is known)."""
-        if self._check is None or not self._check.is_periodic:
-            return None
-        return self._check.start if self._check is self._by_token else self._run_token
-
-    @property
-    def _check(self) -> RepetitionCheck | None:
-        return self._by_token or self._by_text
-
-    def update(self, observation: Observation, tokens_before: int) -> None:
-        if observation.token_ids and self._by_text is None:
-            self._by_token = self._by_token or token_repetition()
-            for token_id in observation.token_ids:
-                self._by_token.push(token_id)
-        elif observation.text and self._by_token is None:
-            self._by_text = self._by_text or text_repetition()
-            for character in observation.text:
-                self._by_text.push(ord(character))
-            self._note_run(self._by_text, tokens_before)
-
-    def _note_run(self, check: RepetitionCheck, tokens_before: int) -> None:
-        if check.start != self._run_start:
-            self._run_start = check.start
-            self._run_token = tokens_before

@@ -1,0 +1,157 @@
+"""Acceptance of one stream against its baseline, and whether it may be believed alone."""
+
+import math
+from functools import cache
+from types import MappingProxyType
+
+from detectors.acceptance.baseline import AcceptanceBaseline
+from detectors.acceptance.library import ByDrafts, choose
+from detectors.acceptance.sequential import SequentialAcceptance
+from detectors.draft_health import DraftState
+from detectors.observation import Observation
+from detectors.repetition import Repetition
+from detectors.verdict import AnomalyKind, Verdict
+
+DEFAULT_BOUND = 1e-4
+USUAL_DRAFTS = 3  # where the engine tells neither drafts nor a baseline
+
+
+class CalibratedAcceptance:
+    """The sequential test as a detector.
+
+    Low acceptance has two causes: a damaged answer, or a drafter that is dead for everyone. So it
+    ends a stream by itself only if this stream or its replica has shown that the drafter works;
+    otherwise another detector must agree (see ``fusion``). High acceptance never does: honest
+    copying is accepted like a loop, so the text must be on its way to being one.
+
+    Args:
+        baselines: of this model and engine, by the number of drafts; where there is none, the
+            published accept length is tested from the first step on.
+        bound: probability that a healthy request is ever stopped by this test alone.
+        state: what the replica's other streams say about its drafter.
+        repetition: of the same stream; must have seen the observation first.
+    """
+
+    name = "acceptance"
+    __slots__ = ("_baselines", "_is_believed_replica", "_least", "_repetition", "test")
+
+    def __init__(
+        self,
+        baselines: ByDrafts = MappingProxyType({}),
+        *,
+        bound: float = DEFAULT_BOUND,
+        state: DraftState = DraftState.UNKNOWN,
+        repetition: Repetition | None = None,
+    ) -> None:
+        self._repetition = repetition
+        self._baselines = baselines
+        self._least = 1.0 / bound
+        self._is_believed_replica = state is DraftState.HEALTHY
+        self.test: SequentialAcceptance | None = None
+
+    @property
+    def is_watching(self) -> bool:
+        """The fusion watches: it knows what else speaks for or against."""
+        return False
+
+    @property
+    def is_believed(self) -> bool:
+        """The drafter is known to work, so that low acceptance is about this answer."""
+        if self._is_believed_replica:
+            return True
+        return self.test is not None and self.test.was_healthy_before
+
+    @property
+    def low_bits(self) -> float:
+        """Evidence for low acceptance, binary logarithm; 0 without any."""
+        return self.test.low.bits if self.test is not None else 0.0
+
+    @property
+    def high_bits(self) -> float:
+        """Evidence for high acceptance, binary logarithm; 0 without any."""
+        return self.test.high.bits if self.test is not None else 0.0
+
+    def update(self, observation: Observation, tokens: int) -> Verdict | None:
+        test = self.test
+        if test is None:
+            if not observation.steps:
+                return None
+            test = self.test = SequentialAcceptance(self._baseline_for(observation))
+        if not test.update(observation, tokens):
+            return None
+        if test.low.value >= self._least and self.is_believed:
+            return low_verdict(test, tokens)
+        if test.high.value >= self._least and self._is_repeating:
+            return self._high_verdict(test, tokens)
+        return None
+
+    @property
+    def _is_repeating(self) -> bool:
+        return self._repetition is not None and self._repetition.is_watching
+
+    def _high_verdict(self, test: SequentialAcceptance, tokens: int) -> Verdict:
+        assert self._repetition is not None, "high acceptance alone is no finding"
+        onset = self._repetition.onset_token
+        p_value = test.high.p_value()
+        return Verdict(
+            kind=AnomalyKind.REPETITION,
+            detector=self.name,
+            score=test.high.bits,
+            onset_token=test.high.onset_token if onset is None else onset,
+            alarm_token=tokens,
+            reason=f"nearly every draft accepted since token {test.high.onset_token}; "
+            f"{describe_p(p_value)}; and the tail repeats with period {self._repetition.period}",
+            evidence={"p_value": p_value, "copies": self._repetition.copies},
+        )
+
+    def _baseline_for(self, observation: Observation) -> AcceptanceBaseline:
+        drafted = None
+        if observation.drafted and observation.steps:
+            drafted = observation.drafted // observation.steps
+        found = choose(self._baselines, drafted)
+        return found if found is not None else published_baseline(drafted or USUAL_DRAFTS)
+
+
+@cache
+def published_baseline(num_drafts: int) -> AcceptanceBaseline:
+    """The one that stands in for a learned one; made once for each width."""
+    return AcceptanceBaseline.published(num_drafts)
+
+
+def low_verdict(test: SequentialAcceptance, tokens: int) -> Verdict:
+    """The finding of low acceptance, told in numbers that a person can check."""
+    onset = test.low.onset_token
+    return Verdict(
+        kind=AnomalyKind.GARBLED,
+        detector=CalibratedAcceptance.name,
+        score=test.low.bits,
+        onset_token=onset,
+        alarm_token=tokens,
+        reason=describe_low(test),
+        evidence={
+            "accept_length": test.accept_length_since or 0.0,
+            "accept_length_before": test.accept_length_before or math.nan,
+            "steps": float(test.steps - test.low.steps_before),
+            "p_value": test.low.p_value(),
+        },
+    )
+
+
+def describe_low(test: SequentialAcceptance) -> str:
+    """Such as: accepted drafts fell from 1.2 to 0.0 a step at token 64, 24 steps ago; p < 1e-4."""
+    since, before = test.accept_length_since, test.accept_length_before
+    steps = test.steps - test.low.steps_before
+    now = f"{(since or 1.0) - 1:.2f} a step"
+    fell = (
+        f"accepted drafts fell from {before - 1:.2f} to {now} at token {test.low.onset_token}"
+        if before is not None
+        else f"accepted drafts are {now} since the first token"
+    )
+    return f"{fell}, {steps} steps ago; {describe_p(test.low.p_value())}"
+
+
+def describe_p(p_value: float) -> str:
+    """Such as ``p < 1e-6``: the power of ten above it, an upper bound."""
+    if p_value >= 0.1:
+        return f"p {p_value:.1f}"
+    return f"p < 1e{math.ceil(math.log10(p_value))}" if p_value > 1e-30 else "p < 1e-30"
