@@ -1,0 +1,1 @@
+"""Garbled text and rare characters, from the text alone (and token ids where there are some)."""

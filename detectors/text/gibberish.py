@@ -1,0 +1,219 @@
+"""Garbled text, rare characters and run-on chains of one stream."""
+
+from dataclasses import dataclass
+
+from detectors.observation import Observation
+from detectors.text.characters import SIGNS, WINDOW_CHARACTERS, CharacterScore
+from detectors.text.rank import TokenRank
+from detectors.text.rows import CONTROL, FEATURES, SHORT_BLOCK
+from detectors.text.run_on import RunOn
+from detectors.text.soup import WINDOW_BLOCKS, SoupScore
+from detectors.verdict import AnomalyKind, Verdict
+
+_LOWER = FEATURES.index("lower")
+_NO_SCORE = 0.5  # rare characters that date nothing
+_LARGEST_STEP = 3.0  # of the sum that dates the onset, per block
+
+
+@dataclass(frozen=True, slots=True)
+class TextThresholds:
+    """When the text alone is enough, and when it should be watched.
+
+    Attributes:
+        soup_log_odds: of word soup in the last 256 characters.
+        rare_score: weighted count of characters that no healthy text has, in about as many.
+            chain_score: letters of words without punctuation, less 5 a word.
+        watch_share: of each of them: past it the stream is watched.
+    """
+
+    soup_log_odds: float = 5.0
+    rare_score: float = 6.0
+    chain_score: float = 70.0
+    watch_share: float = 0.5
+
+
+DEFAULT_THRESHOLDS = TextThresholds()
+
+
+class Gibberish:
+    """Reads the text in blocks of 32 or 64 characters, wherever the chunks end.
+
+    What a fusion may read: ``surprise``, ``rare_score``, ``chain_score``, ``token_rank``.
+    """
+
+    name = "text"
+    __slots__ = (
+        "_block_characters", "_block_token", "_characters", "_dating", "_letters", "_onset_chain", "_onset_rare", "_onset_soup", "_pending",
+        "_rank", "_run_on", "_soup", "_thresholds", "_tokens",
+    )  # fmt: skip
+
+    def __init__(self, thresholds: TextThresholds = DEFAULT_THRESHOLDS) -> None:
+        self._thresholds = thresholds
+        self._pending = ""
+        self._block_characters = SHORT_BLOCK  # length of the next block
+        self._tokens = 0
+        self._block_token = 0  # at the end of the last block
+        self._letters = 0  # Latin ones, until there are other characters
+        self._soup = SoupScore()
+        self._characters: CharacterScore | None = None  # most streams never need one
+        self._run_on = RunOn()
+        self._rank: TokenRank | None = None
+        self._dating = 0.0  # CUSUM of the quick look: its last zero dates the soup
+        self._onset_soup = self._onset_rare = self._onset_chain = 0
+
+    @property
+    def surprise(self) -> float:
+        """Log-odds that the last 256 characters are word soup; below 0 for healthy text."""
+        return self._soup.log_odds
+
+    @property
+    def rare_score(self) -> float:
+        """Weighted count of damaged characters in about the last 256; 0 for healthy text."""
+        return self._characters.score if self._characters is not None else 0.0
+
+    @property
+    def chain_score(self) -> float:
+        """Letters since the last punctuation, less 5 a word."""
+        return self._run_on.score
+
+    @property
+    def token_rank(self) -> float:
+        """Surge of rare token ids, in bits of the id; 0 where no ids are sent."""
+        return self._rank.surge if self._rank is not None else 0.0
+
+    @property
+    def onset_token(self) -> int:
+        """Where the text that reads worst began, were it to end in a finding now."""
+        return self._onset_rare if self.rare_score > 0.5 else self._onset_soup
+
+    @property
+    def is_watching(self) -> bool:
+        return self.corroborates(self._thresholds.watch_share)
+
+    def corroborates(self, share: float = 0.2) -> bool:
+        """Some statistic is past this share of its threshold.
+
+        A fifth is weak evidence: enough, within about 100 characters, to confirm a low accept
+        length, never enough alone.
+        """
+        limits = self._thresholds
+        return (
+            self._soup.log_odds >= share * limits.soup_log_odds
+            or self.rare_score >= share * limits.rare_score
+            or self._run_on.score >= share * limits.chain_score
+        )
+
+    def update(self, observation: Observation, tokens: int) -> Verdict | None:
+        ids = observation.token_ids
+        if ids:
+            if self._rank is None:
+                self._rank = TokenRank()
+            self._rank.take(ids)
+        pending = self._pending = self._pending + observation.text
+        if len(pending) < self._block_characters:
+            self._tokens = tokens
+            return None
+        found = self._read_blocks(len(observation.text), tokens)
+        self._tokens = tokens
+        return found
+
+    def _read_blocks(self, new_characters: int, tokens: int) -> Verdict | None:
+        """Every whole block of the pending text; the first verdict counts."""
+        found: Verdict | None = None
+        pending = self._pending
+        per_character = (tokens - self._tokens) / max(new_characters, 1)
+        start = 0
+        while (end := start + self._block_characters) <= len(pending):
+            self._read(pending[start:end], tokens - round(per_character * (len(pending) - end)))
+            found = found or self._verdict(tokens)
+            self._block_characters = self._soup.block_characters
+            start = end
+        self._pending = pending[start:]
+        if self._rank is not None:
+            self._rank.settle()
+        return found
+
+    def _read(self, block: str, end_token: int) -> None:
+        """``end_token``: estimated number of tokens up to the end of the block."""
+        step, row, classes = self._soup.read(block)
+        self._dating += min(step, _LARGEST_STEP)
+        if self._dating <= 0.0:
+            self._dating = 0.0
+            self._onset_soup = end_token
+        self._read_characters(block, row, CONTROL in classes)
+        self._run_on.read(row, classes)
+        if self._run_on.words == 0:
+            self._onset_chain = end_token
+        self._block_token = end_token
+
+    def _read_characters(self, block: str, row: bytes, has_control: bool) -> None:
+        is_plain = block.isascii() and not has_control
+        characters = self._characters
+        if characters is None:
+            if is_plain:
+                self._letters += row[_LOWER]
+                return
+            characters = self._characters = CharacterScore(self._letters)
+        if characters.score <= _NO_SCORE:
+            self._onset_rare = self._block_token
+        if is_plain:
+            characters.rest(len(block), row[_LOWER])
+        else:
+            characters.read(block)
+
+    def _verdict(self, tokens: int) -> Verdict | None:
+        limits = self._thresholds
+        if self._characters is not None and self._characters.score >= limits.rare_score:
+            return self._rare_verdict(self._characters, tokens)
+        if self._soup.log_odds >= limits.soup_log_odds:
+            return self._soup_verdict(tokens)
+        if self._run_on.score >= limits.chain_score:
+            return self._chain_verdict(tokens)
+        return None
+
+    def _rare_verdict(self, characters: CharacterScore, tokens: int) -> Verdict:
+        sign = characters.leading_sign
+        count = characters.count(sign)
+        return Verdict(
+            kind=AnomalyKind.RARE_CHAR,
+            detector=self.name,
+            score=characters.score,
+            onset_token=min(self._onset_rare, tokens),
+            alarm_token=tokens,
+            reason=(
+                f"about {count} {SIGNS[sign].words} in the last {WINDOW_CHARACTERS} characters "
+                f"since token {self._onset_rare}"
+            ),
+            evidence={"rare_score": characters.score, "count": float(count), "sign": float(sign)},
+        )
+
+    def _soup_verdict(self, tokens: int) -> Verdict:
+        log_odds = self._soup.log_odds
+        return Verdict(
+            kind=AnomalyKind.GARBLED,
+            detector=self.name,
+            score=log_odds,
+            onset_token=min(self._onset_soup, tokens),
+            alarm_token=tokens,
+            reason=(
+                f"the last {WINDOW_BLOCKS * SHORT_BLOCK} characters read like word soup "
+                f"(log-odds {log_odds:.1f}, alarm at {self._thresholds.soup_log_odds:.1f}) "
+                f"since token {self._onset_soup}"
+            ),
+            evidence={"soup_log_odds": log_odds, "threshold": self._thresholds.soup_log_odds},
+        )
+
+    def _chain_verdict(self, tokens: int) -> Verdict:
+        words, letters = self._run_on.words, self._run_on.letters
+        return Verdict(
+            kind=AnomalyKind.GARBLED,
+            detector=self.name,
+            score=self._run_on.score,
+            onset_token=min(self._onset_chain, tokens),
+            alarm_token=tokens,
+            reason=(
+                f"{words} words without punctuation, {letters / words:.1f} letters each (prose "
+                f"has under 5), since token {self._onset_chain}"
+            ),
+            evidence={"words": float(words), "letters": float(letters)},
+        )
