@@ -5,40 +5,57 @@ Fails open: a detector that crashes is counted and retired, the stream goes on.
 
 from collections.abc import Sequence
 
-from detectors.acceptance import AcceptanceThresholds, HighAcceptance, LowAcceptance
 from detectors.detector import Detector
 from detectors.observation import Observation
+from detectors.token_estimate import TokenEstimate
 from detectors.verdict import Verdict
 
 
 class Panel:
-    """Asks each detector about each observation; the first verdict counts."""
+    """Shows each observation to every detector; the first verdict counts."""
+
+    __slots__ = ("_detectors", "_estimate", "_tokens", "crashed")
 
     def __init__(self, detectors: Sequence[Detector]) -> None:
         self._detectors = list(detectors)
+        self._tokens = 0
+        self._estimate: TokenEstimate | None = None  # where the engine tells no counts
         self.crashed: list[str] = []
-        self.is_watching = False  # some detector's statistic is past its watch level
 
-    def update(self, observation: Observation) -> Verdict | None:
-        """Returns the first verdict.
+    @property
+    def tokens(self) -> int:
+        """Tokens generated so far."""
+        return self._tokens
 
-        In the order of the detectors; every detector sees the observation.
-        """
-        found: Verdict | None = None
+    @property
+    def is_watching(self) -> bool:
+        """Some detector's statistic is past its watch level."""
         is_watching = False
-        for detector in tuple(self._detectors):
+        for detector in self._detectors:
             try:
-                verdict = detector.update(observation)
                 is_watching = detector.is_watching or is_watching
             except Exception:  # supervisor: a detector's bug must not cost the client its answer
-                self.crashed.append(detector.name)
-                self._detectors.remove(detector)
+                self._retire(detector)
+        return is_watching
+
+    def update(self, observation: Observation) -> Verdict | None:
+        """Returns the first verdict in the order of the detectors; all see the observation."""
+        if observation.new_tokens is not None:
+            self._tokens += observation.new_tokens
+        elif observation.text:
+            self._estimate = self._estimate or TokenEstimate()
+            self._tokens += self._estimate.push(observation.text)
+        found: Verdict | None = None
+        for detector in self._detectors:
+            try:
+                verdict = detector.update(observation, self._tokens)
+            except Exception:  # supervisor, as above
+                self._retire(detector)
                 continue
-            found = found or verdict
-        self.is_watching = is_watching
+            if verdict is not None and found is None:
+                found = verdict
         return found
 
-
-def published_rule(thresholds: AcceptanceThresholds) -> Panel:
-    """The panel of the published rule."""
-    return Panel([LowAcceptance(thresholds), HighAcceptance(thresholds)])
+    def _retire(self, detector: Detector) -> None:
+        self.crashed.append(detector.name)
+        self._detectors = [each for each in self._detectors if each is not detector]
