@@ -11,7 +11,6 @@ from fastapi import APIRouter, FastAPI
 from starlette.routing import Route as HttpRoute
 from starlette.types import Receive, Scope, Send
 
-from detectors.panel import published_rule
 from retry_proxy.body import ClientGone, read_body, run_while_connected
 from retry_proxy.config import ProxyConfig
 from retry_proxy.decide.budget import RetryBudget
@@ -24,15 +23,25 @@ from retry_proxy.headers import decode_headers
 from retry_proxy.pass_through import PassThrough
 from retry_proxy.stream.client import ClientStream
 from retry_proxy.stream.relay import Relay, Services
+from retry_proxy.stream.text_tail import TextSink
+from retry_proxy.watch import Learned, PanelBuilder
 
 
 def build_app(
-    config: ProxyConfig, *, sink: EventSink, fleet: Fleet, routers: Sequence[APIRouter] = ()
+    config: ProxyConfig,
+    *,
+    sink: EventSink,
+    fleet: Fleet,
+    routers: Sequence[APIRouter] = (),
+    text_sink: TextSink | None = None,
+    learned: Learned | None = None,
 ) -> FastAPI:
     """Composes the proxy.
 
     Args:
         routers: mounted before the pass-through of everything else.
+        text_sink: gets the text of ended attempts; without one no text is kept.
+        learned: baselines and weights; without them the packaged ones.
     """
 
     @asynccontextmanager
@@ -50,7 +59,7 @@ def build_app(
         openapi_url=None,  # the engine's own pages pass through
         redirect_slashes=False,
     )
-    services = build_services(config, sink, fleet)
+    services = build_services(config, sink, fleet, text_sink, learned)
     pass_through = PassThrough(fleet)
     for route in Route:
         endpoint = GenerationEndpoint(route, services, pass_through)
@@ -61,9 +70,14 @@ def build_app(
     return app
 
 
-def build_services(config: ProxyConfig, sink: EventSink, fleet: Fleet) -> Services:
+def build_services(
+    config: ProxyConfig,
+    sink: EventSink,
+    fleet: Fleet,
+    text_sink: TextSink | None = None,
+    learned: Learned | None = None,
+) -> Services:
     """What all requests share, from the configuration."""
-    thresholds = config.thresholds
     return Services(
         config=config,
         fleet=fleet,
@@ -76,7 +90,8 @@ def build_services(config: ProxyConfig, sink: EventSink, fleet: Fleet) -> Servic
             hold_first_tokens=config.hold_first_tokens,
             onset_margin_tokens=config.onset_margin_tokens,
         ),
-        build_panel=lambda: published_rule(thresholds),
+        build_panel=PanelBuilder(config, learned or Learned()).build,
+        text_sink=text_sink,
     )
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from detectors.acceptance import AcceptanceThresholds
+from detectors.acceptance.calibrated import DEFAULT_BOUND
+from detectors.acceptance.published import AcceptanceThresholds
 from retry_proxy.errors import InvalidConfig
 
 
@@ -30,6 +31,13 @@ class ReleaseMode(enum.StrEnum):
     BUFFER = "buffer"  # after the attempt has ended
 
 
+class PanelName(enum.StrEnum):
+    """Which detectors watch a stream."""
+
+    DEFAULT = "default"  # acceptance against its baseline, repetition, text, and their fusion
+    PUBLISHED = "published"  # the two published thresholds alone
+
+
 class OnExhausted(enum.StrEnum):
     """What the client gets when the last allowed attempt shows an anomaly as well."""
 
@@ -48,12 +56,16 @@ class ProxyConfig:
         deadline_seconds: no new attempt starts later than this after the request's arrival.
         retry_budget_ratio: retries allowed per request ...
         retry_budget_min_per_second: ... and at least this many in each second.
+        panel: which detectors watch.
+        false_alarm_bound: probability that low acceptance alone ever stops a healthy request.
         min_accept_length: tokens per step; a generation below it is garbled ...
         accept_length_after_tokens: ... once more than this many tokens are out.
         max_accept_rate: share of drafts accepted; a generation above it repeats itself ...
         accept_rate_min_steps: ... once this many steps were seen.
         watch_accept_length: below it text is held (release policy ``adaptive``).
         watch_accept_rate: above it text is held (release policy ``adaptive``).
+            These six are the published rule; the default panel uses it where a model has no
+            baseline.
         onset_margin_tokens: held tokens dropped before the estimated onset as well.
         hold_first_tokens: ``adaptive`` also holds the first so many tokens of an answer.
         first_byte_timeout_seconds: longest wait for an engine's first byte (queueing included).
@@ -72,6 +84,8 @@ class ProxyConfig:
     on_exhausted: OnExhausted = OnExhausted.PASS
     retry_budget_ratio: float = 0.2
     retry_budget_min_per_second: float = 10.0
+    panel: PanelName = PanelName.DEFAULT
+    false_alarm_bound: float = DEFAULT_BOUND
     min_accept_length: float = 1.4
     accept_length_after_tokens: int = 128
     max_accept_rate: float = 0.96
@@ -99,6 +113,13 @@ class ProxyConfig:
         if len({address.rstrip("/") for address in self.replicas}) != len(self.replicas):
             raise InvalidConfig("a replica is given twice")
         _check_enum("engine", self.engine, EngineName)
+        _check_enum("panel", self.panel, PanelName)
+        _check(
+            0 < self.false_alarm_bound < 1,
+            "false_alarm_bound",
+            "between 0 and 1",
+            self.false_alarm_bound,
+        )
         _check_enum("release", self.release, ReleaseMode)
         _check_enum("on_exhausted", self.on_exhausted, OnExhausted)
         for name in _AT_LEAST_ONE:

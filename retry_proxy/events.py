@@ -5,9 +5,10 @@ Events carry numbers and names only: no prompt, no answer, no header of the clie
 """
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from detectors.draft_health import DraftState
 from detectors.verdict import Verdict
 
 
@@ -61,6 +62,8 @@ class AttemptEnded:
         wasted_tokens: tokens generated and thrown away.
         held_seconds: time by which the hold-back delayed text of this attempt (longest).
         text_sample: short sample around the onset, only where evidence capture is switched on.
+        accepted_per_step: drafts accepted in each of the first steps, one byte a step; empty where
+            the engine tells upper bounds or several steps at once.
     """
 
     request_id: str
@@ -83,6 +86,7 @@ class AttemptEnded:
     held_seconds: float
     error: str | None = None
     text_sample: str | None = None
+    accepted_per_step: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +126,23 @@ class ReplicaChanged:
     at: float
 
 
-Event = AttemptEnded | RequestEnded | ReplicaChanged
+@dataclass(frozen=True, slots=True)
+class DraftHealthChanged:
+    """What is known of a replica's drafter changed.
+
+    Attributes:
+        reason: why, in words; only numbers of streams, no text of them.
+        evidence: the numbers behind it.
+    """
+
+    replica: str
+    state: DraftState
+    reason: str
+    at: float  # unix time, seconds
+    evidence: dict[str, float] = field(default_factory=dict)
+
+
+Event = AttemptEnded | RequestEnded | ReplicaChanged | DraftHealthChanged
 
 
 class EventSink(Protocol):

@@ -9,11 +9,12 @@ from typing import Any
 
 import msgspec
 
+from detectors.draft_health import DraftHealth, DraftState
 from retry_proxy.config import ProxyConfig
-from retry_proxy.engines.adapter import AbortCall, EngineAdapter
+from retry_proxy.engines.adapter import AbortCall, EngineAdapter, FinalCounters
 from retry_proxy.engines.detect import build_adapter, describe
 from retry_proxy.errors import ConnectFailed, UpstreamError
-from retry_proxy.events import EventSink, ReplicaChanged, ReplicaState
+from retry_proxy.events import DraftHealthChanged, EventSink, ReplicaChanged, ReplicaState
 from retry_proxy.fleet import pool
 from retry_proxy.fleet.health import fetch_answers
 from retry_proxy.fleet.replica import Replica, ReplicaEvent, ReplicaSnapshot, next_state
@@ -76,6 +77,7 @@ class Fleet:
         """It took a connection."""
         if replica.state is not ReplicaState.HEALTHY:
             self._change(replica, ReplicaEvent.ANSWERED, "answers again")
+            self._forget_drafter(replica)
         replica.refusals = 0
 
     def note_connect_failed(self, replica: Replica, error: ConnectFailed) -> None:
@@ -91,6 +93,30 @@ class Fleet:
             )
         if replica.state is not ReplicaState.UNREACHABLE:
             self._change(replica, ReplicaEvent.CONNECT_FAILED, "refused a connection")
+
+    def note_acceptance(
+        self, replica: Replica, counters: FinalCounters, *, was_flagged: bool, is_upper_bound: bool
+    ) -> None:
+        """One of its streams ended, with this acceptance."""
+        health = replica.draft_health
+        before = health.state
+        drafts = _drafts_per_step(counters)
+        health.ended(counters.steps, counters.accepted, drafts, was_flagged, is_upper_bound)
+        if health.state is not before:
+            self._tell_drafter(replica, health.reason)
+
+    def _forget_drafter(self, replica: Replica) -> None:
+        """What came back may be another engine."""
+        was_known = replica.draft_health.state is not DraftState.UNKNOWN
+        replica.draft_health = DraftHealth()
+        if was_known:
+            self._tell_drafter(replica, "the replica came back, perhaps with another engine")
+
+    def _tell_drafter(self, replica: Replica, reason: str) -> None:
+        health = replica.draft_health
+        self._sink.emit(
+            DraftHealthChanged(replica.address, health.state, reason, time.time(), health.numbers)
+        )
 
     def _change(self, replica: Replica, event: ReplicaEvent, reason: str) -> None:
         replica.state = next_state(replica.state, event)
@@ -196,6 +222,12 @@ class Fleet:
             self.note_connect_failed(replica, error)
         else:
             self.note_answered(replica)
+
+
+def _drafts_per_step(counters: FinalCounters) -> float | None:
+    if counters.drafted is None or not counters.steps:
+        return None
+    return counters.drafted / counters.steps
 
 
 def _is_due(replica: Replica, now: float) -> bool:

@@ -2,8 +2,9 @@
 
 import asyncio
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from detectors.draft_health import DraftHealth, DraftState
 from retry_proxy.engines.adapter import EngineAdapter
 from retry_proxy.errors import ConnectFailed
 from retry_proxy.events import ReplicaState
@@ -45,6 +46,8 @@ class ReplicaSnapshot:
     attempts: int
     anomalies: int
     last_error: str | None
+    draft_health: DraftState
+    draft_reason: str
 
 
 @dataclass(slots=True)
@@ -65,6 +68,7 @@ class Replica:
     attempts: int = 0
     anomalies: int = 0
     last_error: str | None = None
+    draft_health: DraftHealth = field(default_factory=DraftHealth)
     refusals: int = 0
     next_probe_at: float = 0.0
     probing: "asyncio.Task[EngineAdapter | ConnectFailed] | None" = None
@@ -81,4 +85,6 @@ class Replica:
             attempts=self.attempts,
             anomalies=self.anomalies,
             last_error=self.last_error,
+            draft_health=self.draft_health.state,
+            draft_reason=self.draft_health.reason,
         )

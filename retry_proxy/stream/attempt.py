@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from detectors.observation import Observation
 from detectors.panel import Panel
 from detectors.verdict import Verdict
 from retry_proxy.config import ProxyConfig
@@ -25,12 +26,14 @@ from retry_proxy.errors import (
 )
 from retry_proxy.stream.answer import Answer
 from retry_proxy.stream.sse import SseParser
+from retry_proxy.stream.text_tail import EndedText, TextTail
 from retry_proxy.stream.upstream import Headers, Upstream, UpstreamResponse
 
 _SAMPLE_CHARACTERS = 240
 _SAMPLE_TOKENS_BEFORE_ONSET = 8
 _MAX_ERROR_BYTES = 1024 * 1024
 _DRAIN_SECONDS = 1.0
+_MAX_KEPT_STEPS = 2048
 
 _decode = msgspec.json.Decoder().decode
 
@@ -63,6 +66,7 @@ class Attempt:
 
     Args:
         decide: the relay's decision on a verdict; the attempt acts on it.
+        kept_characters: of the text, for ``ended_text``; 0 keeps none.
     """
 
     def __init__(
@@ -74,6 +78,7 @@ class Attempt:
         panel: Panel,
         reader: ChunkReader,
         decide: Callable[[Verdict], Decision],
+        kept_characters: int = 0,
     ) -> None:
         self._config = config
         self._policy = policy
@@ -86,6 +91,9 @@ class Attempt:
         self._samples: deque[tuple[int, str]] | None = (
             deque(maxlen=4096) if config.capture_text else None
         )
+        self._tail = TextTail(kept_characters) if kept_characters else None
+        self._has_upper_bound = False
+        self.accepted_per_step = bytearray()
         self.totals = Totals()
         self.verdict: Verdict | None = None
         self.leaked_tokens = 0
@@ -143,6 +151,15 @@ class Attempt:
         text = "".join(text for end_token, text in self._samples if end_token > start)
         return text[:_SAMPLE_CHARACTERS]
 
+    @property
+    def is_upper_bound(self) -> bool:
+        """The acceptance was derived from chunk sizes, and no exact numbers came at the end."""
+        return self._has_upper_bound and self._reader.final is None
+
+    def ended_text(self, rid: str) -> EndedText | None:
+        """The kept text, if any is wanted and there is some."""
+        return None if self._tail is None else self._tail.ended(rid, self.verdict)
+
     async def _read(self, response: UpstreamResponse) -> AttemptEnd:
         if response.status != 200:
             self.has_ended = True
@@ -179,12 +196,18 @@ class Attempt:
         self._answer.hold.hold(piece, time.monotonic())
         if self._samples is not None:
             self._samples.append((self.totals.tokens, piece.text))
+        if self._tail is not None:
+            self._tail.add(piece.observation.text, self.totals.tokens - piece.tokens)
+        self._has_upper_bound = self._has_upper_bound or piece.observation.is_upper_bound
         self._is_finished = self._is_finished or piece.is_finish
+        self._note_acceptance(piece.observation)
         if self.verdict is not None:
             return None
         self.verdict = self._panel.update(piece.observation)
         if self.verdict is None:
             return None
+        if self._tail is not None:
+            self._tail.note_verdict()
         released = self._answer.hold.attempt_released_tokens
         self.leaked_tokens = max(0, released - self.verdict.onset_token)
         decision = self._decide(self.verdict)
@@ -192,6 +215,12 @@ class Attempt:
             self._is_let_through = True
             return None
         return decision
+
+    def _note_acceptance(self, seen: Observation) -> None:
+        """Keeps exact single steps, from which healthy acceptance can be learned."""
+        is_exact = seen.steps == 1 and seen.accepted is not None and not seen.is_upper_bound
+        if is_exact and len(self.accepted_per_step) < _MAX_KEPT_STEPS:
+            self.accepted_per_step.append(min(seen.accepted or 0, 255))
 
     async def _release(self) -> None:
         hold = self._answer.hold

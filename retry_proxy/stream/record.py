@@ -14,6 +14,7 @@ from retry_proxy.events import (
 )
 from retry_proxy.stream.attempt import Attempt, AttemptEnd, EndKind
 from retry_proxy.stream.holdback import HoldBack
+from retry_proxy.stream.text_tail import TextSink
 
 _OUTCOMES = {
     EndKind.COMPLETED: AttemptOutcome.COMPLETED,
@@ -22,15 +23,23 @@ _OUTCOMES = {
     EndKind.FAILED: AttemptOutcome.UPSTREAM_ERROR,
     EndKind.REJECTED: AttemptOutcome.REJECTED,
 }
+# A finding, or an end without one; what was cut off tells nothing.
+_WORTH_READING = (AttemptOutcome.COMPLETED, AttemptOutcome.MARKED, AttemptOutcome.ANOMALY)
 
 
 class RequestRecord:
     """Numbers of one request."""
 
     def __init__(
-        self, sink: EventSink, call: GenerationCall, request_id: str, hold: HoldBack
+        self,
+        sink: EventSink,
+        text_sink: TextSink | None,
+        call: GenerationCall,
+        request_id: str,
+        hold: HoldBack,
     ) -> None:
         self.sink = sink
+        self.text_sink = text_sink
         self.call = call
         self.request_id = request_id
         self.hold = hold
@@ -120,7 +129,7 @@ class AttemptRecord:
         request.wasted_tokens += wasted
         request.is_marked = outcome is AttemptOutcome.MARKED
         now = time.monotonic()
-        counters = _counters(attempt)
+        counters = counters_of(attempt)
         error = None if end is None or end.error is None else f"{end.error.reason}: {end.error}"
         request.sink.emit(
             AttemptEnded(
@@ -144,8 +153,18 @@ class AttemptRecord:
                 held_seconds=self._held_seconds(attempt, now),
                 error=error,
                 text_sample=None if attempt is None else attempt.sample(),
+                accepted_per_step=b"" if attempt is None else bytes(attempt.accepted_per_step),
             )
         )
+
+        if attempt is not None and outcome in _WORTH_READING:
+            self._hand_over_text(attempt)
+
+    def _hand_over_text(self, attempt: Attempt) -> None:
+        sink = self._request.text_sink
+        text = attempt.ended_text(self._rid)
+        if sink is not None and text is not None and text.text:
+            sink.ended(text)
 
     def _held_seconds(self, attempt: Attempt | None, now: float) -> float:
         if attempt is None or not self._request.call.is_streaming:
@@ -162,7 +181,7 @@ def _outcome(end: AttemptEnd | None, attempt: Attempt | None) -> AttemptOutcome:
     return _OUTCOMES[end.kind]
 
 
-def _counters(attempt: Attempt | None) -> FinalCounters:
+def counters_of(attempt: Attempt | None) -> FinalCounters:
     """The engine's own numbers where it told them, else the sums of what was seen."""
     if attempt is None:
         return FinalCounters()

@@ -5,12 +5,10 @@ Asks the deciding code, does what it says.
 
 import asyncio
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
 
-from detectors.panel import Panel
 from detectors.verdict import Verdict
 from retry_proxy.config import OnExhausted, ProxyConfig, ReleaseMode
 from retry_proxy.decide.budget import RetryBudget
@@ -36,8 +34,10 @@ from retry_proxy.headers import authorization_only, for_rewritten_body, for_upst
 from retry_proxy.stream.answer import Answer
 from retry_proxy.stream.attempt import Attempt, AttemptEnd, EndKind, drain
 from retry_proxy.stream.client import ClientStream
-from retry_proxy.stream.record import RequestRecord
+from retry_proxy.stream.record import RequestRecord, counters_of
+from retry_proxy.stream.text_tail import TextSink
 from retry_proxy.stream.upstream import Headers
+from retry_proxy.watch import BuildPanel
 
 _WHOLE = ReleasePolicy(ReleaseMode.BUFFER)  # a body is sent as one, so it can always start again
 _MAX_DISPATCHES = 99  # two digits of the engine's request id
@@ -52,7 +52,8 @@ class Services:
     sink: EventSink
     budget: RetryBudget
     policy: ReleasePolicy
-    build_panel: Callable[[], Panel]
+    build_panel: BuildPanel
+    text_sink: TextSink | None = None  # without one no text is kept
 
 
 class Relay:
@@ -80,7 +81,9 @@ class Relay:
         self._deadline_at = time.monotonic() + services.config.deadline_seconds
         self._adapter: EngineAdapter | None = None  # of the last attempt
         self._last_failure: str | None = None
-        self._record = RequestRecord(services.sink, call, request_id, self._answer.hold)
+        self._record = RequestRecord(
+            services.sink, services.text_sink, call, request_id, self._answer.hold
+        )
 
     async def run(self) -> None:
         """Answers the client: the whole answer, or a typed error.
@@ -153,6 +156,13 @@ class Relay:
             end = AttemptEnd(EndKind.CONNECT_FAILED, error=error)
         finally:
             record.end(end, attempt)
+            if attempt is not None:
+                fleet.note_acceptance(
+                    replica,
+                    counters_of(attempt),
+                    was_flagged=attempt.verdict is not None,
+                    is_upper_bound=attempt.is_upper_bound,
+                )
         self._learn(replica, end)
         return end
 
@@ -163,9 +173,12 @@ class Relay:
             config=services.config,
             policy=services.policy if self._call.is_streaming else _WHOLE,
             answer=self._answer,
-            panel=services.build_panel(),
+            panel=services.build_panel(
+                adapter.profile, self._call.model, replica.draft_health.state
+            ),
             reader=adapter.reader(self._call),
             decide=lambda verdict: self._decide_verdict(replica, verdict),
+            kept_characters=0 if services.text_sink is None else services.text_sink.kept_characters,
         )
 
     async def _run_attempt(

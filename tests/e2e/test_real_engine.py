@@ -21,7 +21,7 @@ from inference_backend.server.ports import ServedModel
 from monitor.api import build_router
 from monitor.monitor import Monitor
 from retry_proxy.app import build_app
-from retry_proxy.config import ProxyConfig, ReleaseMode
+from retry_proxy.config import PanelName, ProxyConfig, ReleaseMode
 from retry_proxy.events import Event, RequestEnded
 from retry_proxy.fleet import Fleet
 from tests.fakes.byte_tokenizer import IM_END, VOCAB_SIZE, build_byte_tokenizer
@@ -33,7 +33,12 @@ TOKENS = 96
 TINY = replace(SHAPE, vocab_size=VOCAB_SIZE, eos_token_ids=(IM_END,), max_context=512)
 # Healthy generations of the tiny model make 3.5 tokens a step and damaged ones 1.1; it loops, as
 # models without training do, so that the other half of the rule is off.
-RULE: dict[str, Any] = {"accept_length_after_tokens": 40, "max_accept_rate": 1.0}
+# The tiny model writes no language: only its acceptance can be judged.
+RULE: dict[str, Any] = {
+    "panel": PanelName.PUBLISHED,
+    "accept_length_after_tokens": 40,
+    "max_accept_rate": 1.0,
+}
 NOISE = {"kind": "noise", "rate": 1.0, "page_share": 1.0, "after_tokens": 12, "seed": 1}
 
 

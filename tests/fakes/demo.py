@@ -14,7 +14,8 @@ FAKE_REPLICA = Path(__file__).with_name("replica.py")
 
 
 class FakeLauncher(Launcher):
-    """The real proxy in front of fake replicas.
+    """The real proxy in front of fake replicas, with the published rule: what they write is no
+    language.
 
     Args:
         proxy_flags: added to the proxy's command line.
@@ -28,7 +29,8 @@ class FakeLauncher(Launcher):
         return [sys.executable, str(FAKE_REPLICA), *flags]
 
     def proxy(self, options: DemoOptions, port: int, replicas: Sequence[str]) -> list[str]:
-        return [*super().proxy(options, port, replicas), *self.proxy_flags]
+        usual = super().proxy(options, port, replicas)
+        return [*usual, "--panel", "published", *self.proxy_flags]
 
 
 if __name__ == "__main__":
