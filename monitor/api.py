@@ -37,6 +37,8 @@ def replica_row(replica: ReplicaView) -> dict[str, object]:
         "attempts": replica.attempts,
         "anomalies": replica.anomalies,
         "last_error": replica.last_error,
+        "draft_health": replica.draft_health,
+        "draft_reason": replica.draft_reason,
     }
 
 
@@ -56,6 +58,16 @@ def build_router(monitor: Monitor, fleet: ReplicaSource) -> APIRouter:
     async def replicas() -> Response:
         """Every replica as the fleet sees it now."""
         return as_json({"replicas": [replica_row(one) for one in fleet.snapshot()]})
+
+    @router.get("/api/acceptance")
+    async def acceptance(since: Annotated[int, Query(ge=0)] = 0) -> Response:
+        """Accepted drafts of the last healthy attempts, oldest first, for `specwatch calibrate`."""
+        return as_json(monitor.acceptance.page(since))
+
+    @router.get("/api/judge")
+    async def judge() -> Response:
+        """Second opinions so far, and the estimates from them; ``null`` without ``--judge``."""
+        return as_json({"judge": None if monitor.judge is None else monitor.judge.report()})
 
     return router
 

@@ -186,6 +186,48 @@ DETECTOR_ERRORS = Metric(
     "Crashes of detectors; the stream they watched went on without them.",
     ("detector",),
 )
+DRAFT_HEALTH = Metric(
+    "specwatch_replica_draft_health",
+    MetricType.GAUGE,
+    "flag",
+    "1 while a replica's drafter works, 0 while it is dead; no series while that is not known.",
+    ("replica",),
+)
+JUDGE_TEXTS = Metric(
+    "specwatch_judge_texts_total",
+    MetricType.COUNTER,
+    "texts",
+    "Texts that the judge gave a second opinion on, by why they were chosen and its opinion.",
+    ("source", "opinion"),
+)
+JUDGE_DROPPED = Metric(
+    "specwatch_judge_dropped_total",
+    MetricType.COUNTER,
+    "texts",
+    "Texts chosen for the judge that it did not judge, by why.",
+    ("reason",),
+)
+JUDGE_UP = Metric(
+    "specwatch_judge_up",
+    MetricType.GAUGE,
+    "flag",
+    "1 while the judge's process answers; no series without --judge.",
+)
+JUDGE_FALSE_ALARMS = Metric(
+    "specwatch_judge_false_alarm_share",
+    MetricType.GAUGE,
+    "ratio",
+    "Incidents held for fine among those with a clear opinion: estimate and 95 % interval.",
+    ("bound",),
+)
+JUDGE_MISSES = Metric(
+    "specwatch_judge_miss_share",
+    MetricType.GAUGE,
+    "ratio",
+    "Answers without a finding held for sick, among those sampled that got a clear opinion: "
+    "estimate and 95 % interval.",
+    ("bound",),
+)
 STORE_UP = Metric(
     "specwatch_store_up",
     MetricType.GAUGE,
@@ -236,6 +278,12 @@ CATALOG: tuple[Metric, ...] = (
     IN_FLIGHT,
     EVENTS_DROPPED,
     DETECTOR_ERRORS,
+    DRAFT_HEALTH,
+    JUDGE_TEXTS,
+    JUDGE_DROPPED,
+    JUDGE_UP,
+    JUDGE_FALSE_ALARMS,
+    JUDGE_MISSES,
     STORE_UP,
     STORE_ERRORS,
     STORE_DROPPED,
@@ -244,5 +292,9 @@ CATALOG: tuple[Metric, ...] = (
 
 # Read where they are kept, at each scrape (``monitor/collector.py``); the rest is moved by events.
 PULLED: frozenset[Metric] = frozenset(
-    {REPLICA_STATE, IN_FLIGHT, DETECTOR_ERRORS, STORE_UP, STORE_ERRORS, STORE_DROPPED}
+    {
+        *(REPLICA_STATE, IN_FLIGHT, DRAFT_HEALTH, DETECTOR_ERRORS),
+        *(STORE_UP, STORE_ERRORS, STORE_DROPPED),
+        *(JUDGE_TEXTS, JUDGE_DROPPED, JUDGE_UP, JUDGE_FALSE_ALARMS, JUDGE_MISSES),
+    }
 )

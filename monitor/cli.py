@@ -9,7 +9,10 @@ import typer
 from monitor.demo.options import DemoOptions
 from monitor.errors import InvalidOptions, MonitorError
 from monitor.flags import with_option_flags
+from monitor.offline.commands import register
 from monitor.options import build_configs, merge, read_file
+from monitor.training.command import HELP as TRAIN_HELP
+from monitor.training.command import train_command
 from monitor.version import VERSION
 
 DEMO = DemoOptions()
@@ -67,6 +70,8 @@ def serve(
 
 
 app.command("serve", help=SERVE_HELP)(with_option_flags(serve))
+register(app)
+app.command("train", help=TRAIN_HELP)(train_command)
 
 
 @app.command(

@@ -6,6 +6,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
+from detectors.draft_health import DraftState
 from monitor import catalog
 from monitor.catalog import Metric
 from monitor.labels import BoundedNames
@@ -33,13 +34,15 @@ class FleetCollector(Collector):
     def collect(self) -> Iterator[Family]:
         """One series per replica and state, and one per replica."""
         states, in_flight = gauge(catalog.REPLICA_STATE), gauge(catalog.IN_FLIGHT)
+        drafters = gauge(catalog.DRAFT_HEALTH)
         for replica in self._fleet.snapshot():
             name = self._replicas.label(replica.address)
             for state in ReplicaState:
                 states.add_metric((name, state.value), float(replica.state is state))
             in_flight.add_metric((name,), float(replica.in_flight))
-        yield states
-        yield in_flight
+            if replica.draft_health is not DraftState.UNKNOWN:
+                drafters.add_metric((name,), float(replica.draft_health is DraftState.HEALTHY))
+        yield from (states, in_flight, drafters)
 
 
 class StoreCollector(Collector):

@@ -2,6 +2,7 @@
 
 MonitorError
 ├── InvalidOptions    the command line, the environment or the file; the message names the option
+├── JudgeUnavailable  --judge: an extra or its model is missing; the message says what to do
 └── DemoFailed        a part of the demo did not start or died; the message says where its log lies
 """
 
@@ -12,6 +13,10 @@ class MonitorError(Exception):
 
 class InvalidOptions(MonitorError):
     """An option is unknown, of the wrong type or out of range."""
+
+
+class JudgeUnavailable(MonitorError):
+    """The judge was asked for and cannot start."""
 
 
 class DemoFailed(MonitorError):

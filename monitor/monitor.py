@@ -5,7 +5,14 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from msgspec import structs
+
+from detectors.draft_health import DraftState
+from monitor.acceptance_log import AcceptanceLog
 from monitor.collector import DetectorCollector, FleetCollector, StoreCollector
+from monitor.judge.collector import JudgeCollector
+from monitor.judge.opinion import SecondOpinion
+from monitor.judge.report import JudgeSource
 from monitor.metrics import Metrics
 from monitor.ports import DetectorErrorSource, ReplicaSource, Store
 from monitor.records import (
@@ -19,7 +26,13 @@ from monitor.records import (
     running_record,
 )
 from monitor.store.memory import MemoryStore
-from retry_proxy.events import AttemptEnded, Event, ReplicaChanged, RequestEnded
+from retry_proxy.events import (
+    AttemptEnded,
+    DraftHealthChanged,
+    Event,
+    ReplicaChanged,
+    RequestEnded,
+)
 
 logger = logging.getLogger("specwatch.monitor")
 
@@ -41,6 +54,8 @@ class Monitor:
         self.metrics = Metrics()
         self.open_request_limit = open_request_limit
         self._open: OrderedDict[str, tuple[AttemptFacts, ...]] = OrderedDict()
+        self.judge: JudgeSource | None = None
+        self.acceptance = AcceptanceLog()
         self.metrics.registry.register(StoreCollector(self.store))
 
     def watch_fleet(self, fleet: ReplicaSource) -> None:
@@ -50,6 +65,21 @@ class Monitor:
     def watch_detectors(self, errors: DetectorErrorSource) -> None:
         """Read the detectors' crash counts at each scrape. Once."""
         self.metrics.registry.register(DetectorCollector(errors))
+
+    def watch_judge(self, judge: JudgeSource) -> None:
+        """Read the judge's counts at each scrape. Once."""
+        self.judge = judge
+        self.metrics.registry.register(JudgeCollector(judge))
+
+    async def take_opinion(self, incident_id: str, opinion: SecondOpinion) -> None:
+        """Keep the judge's opinion with its incident, if that is still kept."""
+        try:
+            incident = await self.store.incident(incident_id)
+            if incident is not None:
+                self.store.put_incident(structs.replace(incident, second_opinion=opinion))
+        except Exception:  # the supervisor, as in emit: the judge goes on
+            self.metrics.dropped("monitor_error")
+            logger.exception("a second opinion was lost")
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Monitor"]:
@@ -87,6 +117,7 @@ class Monitor:
         match event:
             case AttemptEnded():
                 self.metrics.attempt_ended(event)
+                self.acceptance.take(event)
                 self._keep_attempt(event)
             case RequestEnded():
                 self.metrics.request_ended(event)
@@ -94,6 +125,8 @@ class Monitor:
                 self.store.put_request(ended_record(event, attempts))
             case ReplicaChanged():
                 self.metrics.replica_changed(event)
+            case DraftHealthChanged():
+                _tell_draft_health(event)
 
     def _keep_attempt(self, event: AttemptEnded) -> None:
         earlier = self._open.get(event.request_id, ())
@@ -104,3 +137,8 @@ class Monitor:
         incident = incident_of(event)
         if incident is not None:
             self.store.put_incident(incident)
+
+
+def _tell_draft_health(event: DraftHealthChanged) -> None:
+    level = logging.WARNING if event.state is DraftState.DEAD else logging.INFO
+    logger.log(level, "drafter of %s is %s: %s", event.replica, event.state, event.reason)

@@ -24,10 +24,16 @@ class MonitorConfig:
 
     host: str = "127.0.0.1"
     port: int = 30000
+    baselines: str | None = None
+    fusion: str | None = None
     redis: str | None = None
     keep_incidents: int = 1000
     shutdown_grace_seconds: int = 60
     log_level: str = "info"
+    judge: bool = False
+    judge_model: str | None = None
+    judge_sample_rate: float = 0.01
+    judge_per_minute: int = 12
 
     def __post_init__(self) -> None:
         _check(0 <= self.port <= 65535, "port", "between 0 and 65535", self.port)
@@ -38,6 +44,13 @@ class MonitorConfig:
             "at least 0",
             self.shutdown_grace_seconds,
         )
+        _check(
+            0 <= self.judge_sample_rate <= 1,
+            "judge_sample_rate",
+            "between 0 and 1",
+            self.judge_sample_rate,
+        )
+        _check(self.judge_per_minute >= 1, "judge_per_minute", "at least 1", self.judge_per_minute)
         levels = ("debug", "info", "warning", "error")
         _check(self.log_level in levels, "log_level", " | ".join(levels), self.log_level)
 
@@ -52,6 +65,7 @@ class Flag:
 
 _SERVE, _RULE, _RETRY = "Address and fleet", "When a generation is sick", "Retrying"
 _RELEASE, _TIMES, _MONITOR = "What the client sees, and when", "Time limits", "Monitor"
+_JUDGE = "Second opinion"
 
 # Field name -> flag, in the order of --help. A test holds it complete.
 FLAGS: dict[str, Flag] = {
@@ -61,6 +75,16 @@ FLAGS: dict[str, Flag] = {
     "engine": Flag("What the replicas are; auto asks each of them.", _SERVE),
     "host": Flag("Address to listen on; 0.0.0.0 for all.", _SERVE),
     "port": Flag("Port to listen on; 0 takes a free one.", _SERVE),
+    "panel": Flag(
+        "default: acceptance against the model's baseline, repetition, text and their fusion; "
+        "published: the two published thresholds alone.",
+        _RULE,
+    ),
+    "baselines": Flag("Healthy acceptance, from `specwatch calibrate` (a JSON file).", _RULE),
+    "fusion": Flag("The fusion's numbers, from `specwatch train` (a JSON file).", _RULE),
+    "false_alarm_bound": Flag(
+        "Probability that low acceptance alone ever stops a healthy answer.", _RULE
+    ),
     "min_accept_length": Flag("Fewer tokens per verification step than this is garbled.", _RULE),
     "accept_length_after_tokens": Flag("... judged once more tokens than this are out.", _RULE),
     "max_accept_rate": Flag("A higher share of accepted drafts than this is repetition.", _RULE),
@@ -103,9 +127,21 @@ FLAGS: dict[str, Flag] = {
         "Keep a short text sample with each incident. Off: no answer's text is kept anywhere.",
         _MONITOR,
     ),
+    "judge": Flag(
+        "Have a small language model judge the text of incidents and of a sample of the other "
+        "answers, later and in a process of its own. The text is read in memory and kept nowhere.",
+        _JUDGE,
+    ),
+    "judge_model": Flag(
+        "Another judge than SmolLM2-135M-Instruct: a folder or a name that transformers loads.",
+        _JUDGE,
+    ),
+    "judge_sample_rate": Flag("Share of the answers without a finding that is judged.", _JUDGE),
+    "judge_per_minute": Flag("Most texts judged in a minute; incidents come first.", _JUDGE),
     "log_level": Flag("debug, info, warning or error.", _MONITOR),
 }
 
+_KINDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 PROXY_FIELDS = {field.name: field for field in dataclasses.fields(ProxyConfig)}
 MONITOR_FIELDS = {field.name: field for field in dataclasses.fields(MonitorConfig)}
 FIELDS = {**PROXY_FIELDS, **MONITOR_FIELDS}
@@ -155,8 +191,9 @@ def build_configs(values: Mapping[str, Any]) -> tuple[ProxyConfig, MonitorConfig
 def _check_like_default(name: str, value: object) -> None:
     default = MONITOR_FIELDS[name].default
     kind = str if default is None else type(default)
-    is_good = isinstance(value, kind) and not (kind is int and isinstance(value, bool))
-    _check(is_good, name, {str: "text", int: "a whole number"}[kind], value)
+    accepted = (int, float) if kind is float else kind
+    is_good = isinstance(value, accepted) and isinstance(value, bool) == (kind is bool)
+    _check(is_good, name, _KINDS[kind], value)
 
 
 def _check(is_good: bool, name: str, wanted: str, value: object) -> None:

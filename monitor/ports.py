@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from detectors.draft_health import DraftState
 from monitor.records import Incident, IncidentFilter, RequestRecord
 from retry_proxy.events import ReplicaState
 
@@ -27,6 +28,10 @@ class ReplicaView(Protocol):
     def anomalies(self) -> int: ...
     @property
     def last_error(self) -> str | None: ...
+    @property
+    def draft_health(self) -> DraftState: ...
+    @property
+    def draft_reason(self) -> str: ...
 
 
 class ReplicaSource(Protocol):

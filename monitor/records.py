@@ -3,6 +3,7 @@
 import msgspec
 
 from detectors.verdict import AnomalyKind, Verdict
+from monitor.judge.opinion import SecondOpinion
 from retry_proxy.events import AttemptEnded, AttemptOutcome, RequestEnded, RequestOutcome
 
 
@@ -58,6 +59,7 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
         id: the attempt's ``rid``, by which the engine's log knows it as well.
         at: unix time of the attempt's end, seconds.
         text_sample: only where evidence capture is switched on.
+        second_opinion: the judge's, once it came; only with ``--judge``.
     """
 
     id: str
@@ -66,6 +68,7 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     kind: AnomalyKind
     facts: AttemptFacts
     text_sample: str | None = None
+    second_opinion: SecondOpinion | None = None
 
 
 class IncidentFilter(msgspec.Struct, frozen=True, kw_only=True):

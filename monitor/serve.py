@@ -3,14 +3,17 @@
 import logging
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import FrameType
 
 import uvicorn
 import uvloop
 
 from monitor.api import build_router
-from monitor.errors import InvalidOptions
+from monitor.errors import InvalidOptions, JudgeUnavailable
+from monitor.judge.judge import Judge, JudgeOptions
+from monitor.judge.process import JudgeProcess, worker_command
+from monitor.learned import read_learned
 from monitor.monitor import Monitor
 from monitor.options import MonitorConfig
 from monitor.ports import Store
@@ -37,19 +40,42 @@ def build_store(config: MonitorConfig) -> Store:
         raise InvalidOptions(f"redis: {error}") from error
 
 
+def build_judge(config: MonitorConfig, monitor: Monitor) -> Judge | None:
+    """The judge, if it is switched on.
+
+    Raises:
+        JudgeUnavailable: what it needs is not installed.
+    """
+    if not config.judge:
+        return None
+    options = JudgeOptions(config.judge_sample_rate, config.judge_per_minute)
+    process = JudgeProcess(worker_command(config.judge_model))
+    judge = Judge(process, monitor.take_opinion, options)
+    monitor.watch_judge(judge)
+    return judge
+
+
 def run(proxy: ProxyConfig, config: MonitorConfig) -> None:
     """Serve until SIGTERM or SIGINT; running answers then get the grace time to end."""
     logging.basicConfig(
         level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
-    uvloop.run(_serve(proxy, config))
+    try:
+        uvloop.run(_serve(proxy, config))
+    except (JudgeUnavailable, InvalidOptions) as error:
+        raise SystemExit(f"specwatch: {error}") from error
 
 
 async def _serve(proxy: ProxyConfig, config: MonitorConfig) -> None:
+    learned = read_learned(config)
     monitor = Monitor(build_store(config))
     fleet = Fleet(proxy, monitor)
     monitor.watch_detectors(fleet.detector_errors)
-    app = build_app(proxy, sink=monitor, fleet=fleet, routers=[build_router(monitor, fleet)])
+    judge = build_judge(config, monitor)
+    router = build_router(monitor, fleet)
+    app = build_app(
+        proxy, sink=monitor, fleet=fleet, routers=[router], text_sink=judge, learned=learned
+    )
     server = uvicorn.Server(
         uvicorn.Config(
             app,
@@ -64,7 +90,7 @@ async def _serve(proxy: ProxyConfig, config: MonitorConfig) -> None:
         )
     )
     logger.info("watching %s", ", ".join(proxy.replicas))
-    async with monitor.running():
+    async with monitor.running(), nullcontext() if judge is None else judge.running():
         with stopping_on_signal(server):
             await server.serve()
 

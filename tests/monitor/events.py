@@ -2,10 +2,12 @@
 
 from typing import Any
 
+from detectors.draft_health import DraftState
 from detectors.verdict import AnomalyKind, Verdict
 from retry_proxy.events import (
     AttemptEnded,
     AttemptOutcome,
+    DraftHealthChanged,
     ReplicaChanged,
     ReplicaState,
     RequestEnded,
@@ -90,6 +92,12 @@ def request_ended(number: int = 1, **changes: Any) -> RequestEnded:
         "wasted_tokens": 0,
     }
     return RequestEnded(**{**values, **changes})
+
+
+def draft_health_changed(state: DraftState = DraftState.DEAD) -> DraftHealthChanged:
+    """A replica whose drafter was found dead."""
+    reason = "19 of the last 20 streams on this replica had an accept length under 1.60"
+    return DraftHealthChanged(replica=REPLICA_A, state=state, reason=reason, at=1000.0)
 
 
 def replica_changed(state: ReplicaState = ReplicaState.UNREACHABLE) -> ReplicaChanged:

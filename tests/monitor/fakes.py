@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from detectors.draft_health import DraftState
+from monitor.judge.report import JudgeReport, Tally
 from monitor.records import Incident, RequestRecord
 from monitor.store.memory import MemoryStore
 from retry_proxy.events import ReplicaState
@@ -21,6 +23,8 @@ class FakeReplica:
     attempts: int = 0
     anomalies: int = 0
     last_error: str | None = None
+    draft_health: DraftState = DraftState.UNKNOWN
+    draft_reason: str = "no stream yet"
 
 
 class FakeFleet:
@@ -33,6 +37,16 @@ class FakeFleet:
         return self.replicas
 
 
+class FakeJudge:
+    """A judge whose tally the test fills."""
+
+    def __init__(self) -> None:
+        self.tally = Tally()
+
+    def report(self) -> JudgeReport:
+        return self.tally.report(is_up=True, waiting=0)
+
+
 class BrokenStore(MemoryStore):
     """Raises whenever something is put into it, which a store must not do."""
 
@@ -40,4 +54,11 @@ class BrokenStore(MemoryStore):
         raise RuntimeError("broken")
 
     def put_request(self, record: RequestRecord) -> None:
+        raise RuntimeError("broken")
+
+
+class UnreadableStore(MemoryStore):
+    """Raises whenever an incident is read."""
+
+    async def incident(self, incident_id: str) -> Incident | None:
         raise RuntimeError("broken")

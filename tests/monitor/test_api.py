@@ -6,8 +6,11 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from detectors.draft_health import DraftState
 from monitor import catalog
 from monitor.api import build_router
+from monitor.judge.opinion import Opinion
+from monitor.judge.report import Source
 from monitor.monitor import Monitor
 from retry_proxy.events import ReplicaState
 from tests.monitor.events import (
@@ -19,7 +22,7 @@ from tests.monitor.events import (
     request_id,
     stopped,
 )
-from tests.monitor.fakes import FakeFleet, FakeReplica
+from tests.monitor.fakes import FakeFleet, FakeJudge, FakeReplica
 
 
 def client(monitor: Monitor, fleet: FakeFleet | None = None) -> httpx.AsyncClient:
@@ -87,7 +90,15 @@ async def test_unknown_ids(path: str) -> None:
 
 async def test_replicas() -> None:
     """As the fleet sees them."""
-    fleet = FakeFleet(FakeReplica(REPLICA_A, in_flight=2, last_error="refused"))
+    fleet = FakeFleet(
+        FakeReplica(
+            REPLICA_A,
+            in_flight=2,
+            last_error="refused",
+            draft_health=DraftState.DEAD,
+            draft_reason="19 of the last 20 streams",
+        )
+    )
     _, body = await get(Monitor(), "/api/replicas", fleet)
     assert body["replicas"] == [
         {
@@ -99,8 +110,29 @@ async def test_replicas() -> None:
             "attempts": 0,
             "anomalies": 0,
             "last_error": "refused",
+            "draft_health": "dead",
+            "draft_reason": "19 of the last 20 streams",
         }
     ]
+
+
+async def test_the_judge() -> None:
+    """Its counts with the estimates from them."""
+    monitor, judge = Monitor(), FakeJudge()
+    monitor.watch_judge(judge)
+    judge.tally.opinions[Source.INCIDENT] |= {Opinion.SICK: 9, Opinion.FINE: 1, Opinion.UNSURE: 5}
+    _, body = await get(monitor, "/api/judge")
+    told = body["judge"]
+    assert told["opinions"]["incident"] == {"sick": 9, "fine": 1, "unsure": 5}
+    assert told["false_alarms"]["whole"] == 10
+    assert told["false_alarms"]["estimate"] == 0.1
+    assert told["misses"]["estimate"] is None
+    assert told["judge_errors"]
+
+
+async def test_without_a_judge_there_are_no_second_opinions() -> None:
+    """It is off unless the operator switched it on."""
+    assert await get(Monitor(), "/api/judge") == (200, {"judge": None})
 
 
 async def test_health_and_ready() -> None:
@@ -117,6 +149,7 @@ async def test_metrics_are_those_of_the_catalog() -> None:
     """Every family that is scraped is in the catalog, and the other way round."""
     monitor = Monitor()
     monitor.watch_detectors(lambda: {"acceptance": 1})
+    monitor.watch_judge(FakeJudge())
     for event in (stopped(1), attempt_ended(1, 2), replica_changed()):
         monitor.emit(event)
     monitor.emit(request_ended(1, retry_refused="budget"))

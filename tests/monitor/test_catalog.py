@@ -33,7 +33,7 @@ def test_no_label_can_hold_a_client_s_text() -> None:
     """Ids, prompts and users never become labels."""
     allowed = {
         *("model", "outcome", "replica", "engine", "kind", "detector", "reason", "state"),
-        *("store", "version", "python"),
+        *("store", "version", "python", "source", "opinion", "bound"),
     }
     assert {label for metric in CATALOG for label in metric.labels} <= allowed
 

@@ -2,8 +2,12 @@
 
 import pytest
 
+from detectors.draft_health import DraftState
 from detectors.verdict import AnomalyKind
 from monitor.collector import DetectorCollector, FleetCollector, StoreCollector
+from monitor.judge.collector import JudgeCollector
+from monitor.judge.opinion import Opinion
+from monitor.judge.report import Dropped, Source
 from monitor.labels import OTHER
 from monitor.metrics import MODEL_LIMIT, RETRY_OUTCOME, Metrics
 from monitor.ports import StoreHealth
@@ -18,7 +22,7 @@ from tests.monitor.events import (
     stopped,
     verdict,
 )
-from tests.monitor.fakes import FakeFleet, FakeReplica
+from tests.monitor.fakes import FakeFleet, FakeJudge, FakeReplica
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float | None:
@@ -175,6 +179,33 @@ def test_fleet_is_read_at_the_scrape() -> None:
     assert value(metrics, name, replica=REPLICA_A, state="unreachable") == 0
     assert value(metrics, name, replica=REPLICA_B, state="unreachable") == 1
     assert value(metrics, "specwatch_in_flight", replica=REPLICA_A) == 3
+
+
+@pytest.mark.parametrize(
+    ("state", "shown"), [(DraftState.HEALTHY, 1), (DraftState.DEAD, 0), (DraftState.UNKNOWN, None)]
+)
+def test_draft_health_is_read_at_the_scrape(state: DraftState, shown: float | None) -> None:
+    """No series while nothing is known."""
+    metrics = Metrics()
+    fleet = FakeFleet(FakeReplica(REPLICA_A, draft_health=state))
+    metrics.registry.register(FleetCollector(fleet, metrics.replicas))
+    assert value(metrics, "specwatch_replica_draft_health", replica=REPLICA_A) == shown
+
+
+def test_the_judge_is_read_at_the_scrape() -> None:
+    """An estimate comes with its interval, and not before there is something to estimate from."""
+    metrics, judge = Metrics(), FakeJudge()
+    metrics.registry.register(JudgeCollector(judge))
+    judge.tally.opinions[Source.INCIDENT] |= {Opinion.SICK: 9, Opinion.FINE: 1}
+    judge.tally.dropped[Dropped.RATE_LIMIT] = 3
+    name = "specwatch_judge_false_alarm_share"
+    assert value(metrics, name, bound="estimate") == 0.1
+    assert value(metrics, name, bound="low") == pytest.approx(0.0025, abs=1e-4)
+    assert value(metrics, name, bound="high") == pytest.approx(0.445, abs=1e-3)
+    assert value(metrics, "specwatch_judge_miss_share", bound="estimate") is None
+    assert value(metrics, "specwatch_judge_texts_total", source="incident", opinion="sick") == 9
+    assert value(metrics, "specwatch_judge_dropped_total", reason="rate_limit") == 3
+    assert value(metrics, "specwatch_judge_up") == 1
 
 
 class FailingStore(MemoryStore):

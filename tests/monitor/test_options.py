@@ -93,6 +93,11 @@ def test_a_missing_file(tmp_path: Path) -> None:
         ({"replicas": REPLICAS, "redis": 5}, "redis must be text"),
         ({"replicas": REPLICAS, "log_level": "loud"}, "log_level must be debug"),
         ({"replicas": REPLICAS, "keep_incidents": 0}, "keep_incidents must be at least 1"),
+        ({"replicas": REPLICAS, "judge": "yes"}, "judge must be true or false"),
+        ({"replicas": REPLICAS, "judge_sample_rate": 1.5}, "judge_sample_rate must be between"),
+        ({"replicas": REPLICAS, "judge_sample_rate": "all"}, "judge_sample_rate must be a number"),
+        ({"replicas": REPLICAS, "judge_sample_rate": True}, "judge_sample_rate must be a number"),
+        ({"replicas": REPLICAS, "judge_per_minute": 0}, "judge_per_minute must be at least 1"),
         ({"replicas": REPLICAS, "shutdown_grace_seconds": -1}, "shutdown_grace_seconds"),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 from monitor.api import build_router
 from monitor.monitor import Monitor
 from retry_proxy.app import build_app
-from retry_proxy.config import ProxyConfig
+from retry_proxy.config import PanelName, ProxyConfig
 from retry_proxy.fleet import Fleet
 from tests.fakes.asgi_client import post, start
 from tests.fakes.engine import FakeEngine
@@ -30,7 +30,7 @@ async def test_no_text_in_logs_metrics_or_records(
     async with FakeEngine(300) as one, FakeEngine(300) as two:
         one.default = Script(fault, after=10, word=SECRET)
         two.default = Script(Fault.LOW_ACCEPTANCE, word=SECRET)
-        config = ProxyConfig(replicas=(one.address, two.address))
+        config = ProxyConfig(replicas=(one.address, two.address), panel=PanelName.PUBLISHED)
         fleet = Fleet(config, monitor)
         app = build_app(config, sink=monitor, fleet=fleet, routers=[build_router(monitor, fleet)])
         async with app.router.lifespan_context(app):
