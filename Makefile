@@ -37,7 +37,7 @@ format: $(READY) ## write the format and the safe fixes
 lock: ## resolve the dependencies anew and print the pins for requirements.lock
 	@scratch=$$(mktemp -d); trap 'rm -rf "$$scratch"' EXIT; \
 	$(PYTHON) -m venv "$$scratch/venv"; \
-	"$$scratch/venv/bin/pip" install --quiet 'setuptools>=77' '.[backend,dev]'; \
+	"$$scratch/venv/bin/pip" install --quiet 'setuptools>=77' '.[backend,train,plot,dev]'; \
 	"$$scratch/venv/bin/pip" freeze --all --exclude specwatch --exclude pip | sed 's/+cpu$$//'
 
 clean: ## remove the environment, caches and builds

@@ -17,9 +17,10 @@ from benchmarks.driving import drive, make_requests
 from benchmarks.loading import Subject, add_model_options, load_subject
 from benchmarks.prompts import PROMPTS, chat_prompts
 from benchmarks.results import Report, publish
-from detectors.acceptance import AcceptanceThresholds
+from detectors.acceptance.published import AcceptanceThresholds
 from detectors.observation import Observation
-from detectors.panel import Panel, published_rule
+from detectors.panel import Panel
+from detectors.panels import published_panel
 from detectors.verdict import Verdict
 from inference_backend.engine.engine import Engine
 from inference_backend.engine.faults import FaultKind, FaultPlan
@@ -36,7 +37,7 @@ class Watcher:
     """
 
     def __init__(self, thresholds: AcceptanceThresholds) -> None:
-        self._panel: Panel = published_rule(thresholds)
+        self._panel: Panel = published_panel(thresholds)
         self._before = SpecCounters()
         self.verdict: Verdict | None = None
         self.tokens = 0

@@ -1,6 +1,8 @@
 """The direction of imports: detectors <- retry_proxy <- monitor; inference_backend stands alone."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +20,15 @@ ALLOWED: dict[str, frozenset[str]] = {
 
 # The command line starts the engine; nothing else of the monitor knows it.
 EXCEPTIONS = {("monitor/cli.py", "inference_backend")}
+
+# Reached only by commands and options that say which extra they need: training, the judge's own
+# process, a plot that was asked for.
+WITH_EXTRAS = (
+    "monitor/training/",
+    "monitor/judge/language_model.py",
+    "monitor/judge/token_scores.py",
+    "monitor/offline/plot.py",
+)
 
 WITHOUT_TORCH = ("kv/pages.py", "kv/prefix.py", "kv/lease.py")
 
@@ -84,9 +95,21 @@ def test_page_accounting_knows_no_tensors(name: str) -> None:
 def test_proxy_and_monitor_run_without_torch(package: str) -> None:
     """``pip install specwatch`` without extras must do for them."""
     heavy = {"torch", "transformers", "gguf", "numpy", "safetensors", "tokenizers"}
+    heavy |= {"sklearn", "scipy", "matplotlib"}
     for path in python_files(package):
+        if path.relative_to(ROOT).as_posix().startswith(WITH_EXTRAS):
+            continue
         targets = {module.split(".", 1)[0] for module in imported_modules(path.read_text("utf-8"))}
         assert not targets & heavy, path
+
+
+def test_the_command_line_and_the_proxy_load_no_extra() -> None:
+    """Whatever imports what, lazily or not: starting them loads none of the heavy packages."""
+    code = "import sys, monitor.cli, monitor.serve; print(*sys.modules)"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
+    heavy = {"torch", "transformers", "numpy", "sklearn", "matplotlib"}
+    assert not heavy & set(done.stdout.split())
 
 
 def test_the_reader_of_imports_sees_them_all() -> None:

@@ -3,7 +3,7 @@
 from itertools import accumulate
 
 from benchmarks.damage import Watcher, middle, outcome, share
-from detectors.acceptance import AcceptanceThresholds
+from detectors.acceptance.published import AcceptanceThresholds
 from inference_backend.engine.request import FinishReason, SpecCounters, StepOutput
 
 DRAFTS = 3
