@@ -5,6 +5,7 @@ from functools import cache
 from types import MappingProxyType
 
 from detectors.acceptance.baseline import AcceptanceBaseline
+from detectors.acceptance.encoded import TAIL_CHARACTERS, is_encoded
 from detectors.acceptance.library import ByDrafts, choose
 from detectors.acceptance.sequential import SequentialAcceptance
 from detectors.draft_health import DraftState
@@ -19,9 +20,10 @@ USUAL_DRAFTS = 3  # where the engine tells neither drafts nor a baseline
 class CalibratedAcceptance:
     """The sequential test as a detector.
 
-    Low acceptance has two causes: a damaged answer, or a drafter that is dead for everyone. So it
-    ends a stream by itself only if this stream or its replica has shown that the drafter works;
-    otherwise another detector must agree (see ``fusion``). High acceptance never does: honest
+    Low acceptance has other causes than a damaged answer: a drafter that is dead for everyone, or
+    text that none could guess. So it ends a stream by itself only if this stream or its replica has
+    shown that the drafter works, and the text is no row of keys or numbers; otherwise another
+    detector must agree (see ``fusion``). High acceptance never does: honest
     copying is accepted like a loop, so the text must be on its way to being one.
 
     Args:
@@ -33,7 +35,7 @@ class CalibratedAcceptance:
     """
 
     name = "acceptance"
-    __slots__ = ("_baselines", "_is_believed_replica", "_least", "_repetition", "test")
+    __slots__ = ("_baselines", "_is_believed_replica", "_least", "_repetition", "_tail", "test")
 
     def __init__(
         self,
@@ -44,6 +46,7 @@ class CalibratedAcceptance:
         repetition: Repetition | None = None,
     ) -> None:
         self._repetition = repetition
+        self._tail = ""
         self._baselines = baselines
         self._least = 1.0 / bound
         self._is_believed_replica = state is DraftState.HEALTHY
@@ -56,10 +59,11 @@ class CalibratedAcceptance:
 
     @property
     def is_believed(self) -> bool:
-        """The drafter is known to work, so that low acceptance is about this answer."""
-        if self._is_believed_replica:
-            return True
-        return self.test is not None and self.test.was_healthy_before
+        """The drafter is known to work and could have guessed: it is about this answer."""
+        is_known = self._is_believed_replica or (
+            self.test is not None and self.test.was_healthy_before
+        )
+        return is_known and not is_encoded(self._tail)
 
     @property
     def low_bits(self) -> float:
@@ -77,6 +81,7 @@ class CalibratedAcceptance:
             if not observation.steps:
                 return None
             test = self.test = SequentialAcceptance(self._baseline_for(observation))
+        self._tail = (self._tail + observation.text)[-TAIL_CHARACTERS:]
         if not test.update(observation, tokens):
             return None
         if test.low.value >= self._least and self.is_believed:

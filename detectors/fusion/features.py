@@ -51,7 +51,7 @@ def read_features(
         most_bits: low acceptance that may be the drafter's own counts for no more.
     """
     return (
-        min(acceptance.low_bits, most_bits),
+        min(acceptance.low_bits, most_bits, UPPER[0]),
         min(max(text.surprise, LOWER[1]), UPPER[1]),
         min(max(text.rare_score, 0.0), UPPER[2]),
         min(max(text.token_rank, 0.0), UPPER[3]),

@@ -13,7 +13,7 @@ from detectors.text.gibberish import Gibberish
 from detectors.verdict import AnomalyKind, Verdict
 
 _MIN_BITS_TO_PLACE = 6.0  # evidence for low acceptance that may tell where the damage began
-_LOOK_TOKENS = 8  # between two looks at the text: it is read in blocks of about as much
+_LOOK_TOKENS = 16  # between two looks at the text: it is read in blocks of about as much
 _WITNESS = 0.4  # of what text alone needs, to believe low acceptance of an unknown drafter
 _LITTLE = 2.0 / HORIZON_STEPS  # evidence of one bit
 
@@ -69,12 +69,11 @@ class Fusion:
     @property
     def features(self) -> Features:
         """What it looks at, now."""
+        return self._read(UPPER[0] if self._is_believed else self._weights.most_unbelieved_bits)
+
+    def _read(self, most_bits: float) -> Features:
         return read_features(
-            self._acceptance,
-            self._text,
-            self._repetition,
-            self._surprisal.surge,
-            UPPER[0] if self._is_believed else self._weights.most_unbelieved_bits,
+            self._acceptance, self._text, self._repetition, self._surprisal.surge, most_bits
         )
 
     def update(self, observation: Observation, tokens: int) -> Verdict | None:
@@ -83,7 +82,7 @@ class Fusion:
         weights = self._weights
         if tokens >= self._look_at:
             self._look_at = tokens - tokens % _LOOK_TOKENS + _LOOK_TOKENS
-            self._rest = weights.score((0.0, *self.features[1:]))
+            self._rest = weights.score(self._read(most_bits=0.0))
         test = self._acceptance.test
         if test is None or test.low.value < _LITTLE:
             self.score = self._rest

@@ -3,7 +3,8 @@
 import re
 from array import array
 from dataclasses import dataclass
-from struct import Struct
+from itertools import pairwise
+from struct import unpack
 
 from detectors.text.scripts import ALPHABETS, CLASS_OF_UNIT, CYRILLIC, GREEK, LATIN, UNSPACED
 
@@ -13,16 +14,25 @@ SETTLED_LETTERS = 200  # letters before the stream's own scripts are known
 OWN_SHARE = 0.05  # of the letters: a script that is no stranger here
 
 _LATIN, _GREEK, _CYRILLIC = ord(LATIN), ord(GREEK), ord(CYRILLIC)
+_NOT_LATIN = (ALPHABETS | UNSPACED) - {_LATIN}
 _STACK = re.compile(b"m{3,}")
 _FOREIGN_MARK = re.compile(b"lf[l ]|[ ]f|ff")
 _SHORT_CYRILLIC = re.compile(b"(?<=[ l])y{1,2}(?=[ l])")
 _GLUED_UNSPACED = re.compile(b"l[%b]|[%b]l" % (bytes(UNSPACED), bytes(UNSPACED)))
 # UTF-8 read as Latin-1, CP1252 or CP437, and the letters of undecoded byte-level BPE.
+_LEADS = "ÂÃÐÑØÙàáâãäåæçèéêëìíðï"
+_QUOTES_AND_BLANK = "\xab\xbb\xa0"  # stand after letters in healthy French
+_TRAILS = (
+    {chr(byte) for byte in range(0x80, 0xC0)}
+    | {bytes((byte,)).decode("cp1252", "replace") for byte in range(0x80, 0xA0)}
+    | {chr(code) for code in range(0x100, 0x144)}
+) - {*_QUOTES_AND_BLANK, "\ufffd"}
 _MOJIBAKE = re.compile(
-    r"[ÂÃÐÑØÙàáâãäåæçèéêëìíðï][\x80-\x9f¡-ª¬-º¼-¿€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸĀ-Ń]"
+    f"[{_LEADS}][{re.escape(''.join(sorted(_TRAILS)))}]"
     r"|Γ[ÇöÜ]|∩[╕┐]|πÇ|[╨╤╬╧][░▒▓\xa0-\xff]|(?<=\S)[ĠĊ]"
 )
-_LETTER_SIGNS = frozenset(b"l#")
+_LETTER_SIGNS = frozenset(b"lg#")
+_DAMAGED = frozenset(b"RXPUm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +63,12 @@ BROKEN, CONTROLS, SWITCHES, MOJIBAKE, STRANGERS, STACKS = range(len(SIGNS))
 class CharacterScore:
     """Decayed counts of the signs; the score is their weighted sum, 0 for a healthy text."""
 
-    __slots__ = ("_counts", "_latin_letters", "_unspaced_letters", "score")
+    __slots__ = ("_counts", "_latin_letters", "_other_letters", "score")
 
     def __init__(self, latin_letters: int = 0) -> None:
         self._counts = array("f", bytes(4 * len(SIGNS)))
         self._latin_letters = latin_letters  # so far
-        self._unspaced_letters = 0
+        self._other_letters = 0
         self.score = 0.0
 
     def rest(self, characters: int, letters: int) -> None:
@@ -69,30 +79,30 @@ class CharacterScore:
 
     def read(self, block: str) -> None:
         data = block.encode("utf-16-le", "surrogatepass")
-        units = Struct(f"<{len(data) // 2}H").unpack(data)
-        classes = bytes(map(CLASS_OF_UNIT.__getitem__, units))
+        classes = bytes(map(CLASS_OF_UNIT.__getitem__, unpack(f"<{len(data) // 2}H", data)))
         count = classes.count
         kinds = set(classes)
-        alphabets = kinds & ALPHABETS
-        unspaced = sum(map(count, map(_byte, kinds & UNSPACED)))
-        latin = count(b"l")
-        self._latin_letters += latin
-        self._unspaced_letters += unspaced
+        self._latin_letters += count(b"l")
+        self._other_letters += sum(map(count, map(_byte, kinds & _NOT_LATIN)))
         is_latin = self._is_latin
+        has_switches = len(kinds & ALPHABETS) > 1
+        mojibake = len(_MOJIBAKE.findall(block)) if kinds & _LETTER_SIGNS else 0
+        if not (kinds & _DAMAGED or has_switches or is_latin or mojibake or self.score):
+            return
         self._add((
             count(b"R"),
             count(b"X") + count(b"P") * 0.5 + count(b"U"),
-            _switches(classes) if len(alphabets) > 1 else 0.0,
-            len(_MOJIBAKE.findall(block)) if kinds & _LETTER_SIGNS else 0,
+            _switches(classes) if has_switches else 0.0,
+            mojibake,
             _strangers(classes) if is_latin else 0,
             len(_STACK.findall(classes)) if b"mmm" in classes else 0,
         ), len(block))  # fmt: skip
 
     @property
     def _is_latin(self) -> bool:
-        """Latin so far: marks and letters of scripts without blanks are strangers."""
-        letters = self._latin_letters + self._unspaced_letters
-        return letters >= SETTLED_LETTERS and self._unspaced_letters < OWN_SHARE * letters
+        """Latin so far: marks and letters of most other scripts are strangers."""
+        letters = self._latin_letters + self._other_letters
+        return letters >= SETTLED_LETTERS and self._other_letters < OWN_SHARE * letters
 
     def _add(self, found: tuple[float, ...], characters: int) -> None:
         counts = self._counts
@@ -120,7 +130,7 @@ def _byte(value: int) -> bytes:
 def _switches(classes: bytes) -> float:
     """Neighbours of two alphabets. Greek beside Latin may be a formula and counts a quarter."""
     total = 0.0
-    for left, right in zip(classes, classes[1:], strict=False):
+    for left, right in pairwise(classes):
         if left != right and left in ALPHABETS and right in ALPHABETS:
             is_formula = _GREEK in (left, right) and _LATIN in (left, right)
             total += 0.25 if is_formula else 1.0

@@ -5,14 +5,17 @@ from dataclasses import dataclass
 from detectors.observation import Observation
 from detectors.text.characters import SIGNS, WINDOW_CHARACTERS, CharacterScore
 from detectors.text.rank import TokenRank
-from detectors.text.rows import CONTROL, FEATURES, SHORT_BLOCK
+from detectors.text.rows import CONTROL, FEATURES, LONG_BLOCK, SHORT_BLOCK
 from detectors.text.run_on import RunOn
-from detectors.text.soup import WINDOW_BLOCKS, SoupScore
+from detectors.text.soup import CALM, WINDOW_BLOCKS, SoupScore
 from detectors.verdict import AnomalyKind, Verdict
 
 _LOWER = FEATURES.index("lower")
 _NO_SCORE = 0.5  # rare characters that date nothing
 _LARGEST_STEP = 3.0  # of the sum that dates the onset, per block
+_STEADY = 1.0  # log-odds that a second look in a row adds
+_RARE_SHARE = 0.5  # log-odds that a point of rare characters adds to soup
+_MOST_RARE = 6.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +23,8 @@ class TextThresholds:
     """When the text alone is enough, and when it should be watched.
 
     Attributes:
-        soup_log_odds: of word soup in the last 256 characters.
+        soup_log_odds: of word soup in the last 256 characters. Two looks in a row count as one
+            that is higher by ``_STEADY``.
         rare_score: weighted count of characters that no healthy text has, in about as many.
             chain_score: letters of words without punctuation, less 5 a word.
         watch_share: of each of them: past it the stream is watched.
@@ -28,7 +32,7 @@ class TextThresholds:
 
     soup_log_odds: float = 5.0
     rare_score: float = 6.0
-    chain_score: float = 70.0
+    chain_score: float = 40.0
     watch_share: float = 0.5
 
 
@@ -43,28 +47,32 @@ class Gibberish:
 
     name = "text"
     __slots__ = (
-        "_block_characters", "_block_token", "_characters", "_dating", "_letters", "_onset_chain", "_onset_rare", "_onset_soup", "_pending",
-        "_rank", "_run_on", "_soup", "_thresholds", "_tokens",
+        "_block_characters", "_block_token", "_characters", "_dating", "_letters", "_may_skip",
+        "_onset_chain", "_onset_rare", "_onset_soup", "_pending", "_rank", "_run_on", "_soup",
+        "_soup_score", "_start_token", "_surprise", "_thresholds", "_token_ids",
     )  # fmt: skip
 
     def __init__(self, thresholds: TextThresholds = DEFAULT_THRESHOLDS) -> None:
         self._thresholds = thresholds
         self._pending = ""
         self._block_characters = SHORT_BLOCK  # length of the next block
-        self._tokens = 0
-        self._block_token = 0  # at the end of the last block
+        self._start_token = 0  # where the block that is read began ...
+        self._block_token = 0  # ... and where it ends
+        self._may_skip = False
         self._letters = 0  # Latin ones, until there are other characters
         self._soup = SoupScore()
         self._characters: CharacterScore | None = None  # most streams never need one
         self._run_on = RunOn()
         self._rank: TokenRank | None = None
+        self._token_ids: tuple[int, ...] = ()  # since the last block
+        self._surprise = self._soup_score = CALM
         self._dating = 0.0  # CUSUM of the quick look: its last zero dates the soup
         self._onset_soup = self._onset_rare = self._onset_chain = 0
 
     @property
     def surprise(self) -> float:
         """Log-odds that the last 256 characters are word soup; below 0 for healthy text."""
-        return self._soup.log_odds
+        return self._surprise
 
     @property
     def rare_score(self) -> float:
@@ -98,65 +106,81 @@ class Gibberish:
         """
         limits = self._thresholds
         return (
-            self._soup.log_odds >= share * limits.soup_log_odds
+            self._surprise >= share * limits.soup_log_odds
             or self.rare_score >= share * limits.rare_score
             or self._run_on.score >= share * limits.chain_score
         )
 
     def update(self, observation: Observation, tokens: int) -> Verdict | None:
-        ids = observation.token_ids
-        if ids:
-            if self._rank is None:
-                self._rank = TokenRank()
-            self._rank.take(ids)
+        if observation.token_ids:
+            self._token_ids += observation.token_ids
         pending = self._pending = self._pending + observation.text
         if len(pending) < self._block_characters:
-            self._tokens = tokens
             return None
-        found = self._read_blocks(len(observation.text), tokens)
-        self._tokens = tokens
-        return found
+        return self._read_blocks(pending, tokens)
 
-    def _read_blocks(self, new_characters: int, tokens: int) -> Verdict | None:
-        """Every whole block of the pending text; the first verdict counts."""
+    def _read_blocks(self, pending: str, tokens: int) -> Verdict | None:
+        """Every whole block of the pending text; the first verdict counts.
+
+        The tokens since the last block are spread evenly over the pending text.
+        """
         found: Verdict | None = None
-        pending = self._pending
-        per_character = (tokens - self._tokens) / max(new_characters, 1)
+        per_character = (tokens - self._block_token) / len(pending)
         start = 0
         while (end := start + self._block_characters) <= len(pending):
-            self._read(pending[start:end], tokens - round(per_character * (len(pending) - end)))
-            found = found or self._verdict(tokens)
-            self._block_characters = self._soup.block_characters
+            block = pending[start:end]
+            self._block_token = tokens - round(per_character * (len(pending) - end))
+            if self._may_skip and block.isascii() and self._soup.may_skip(block):
+                self._skip(block)
+            else:
+                self._read(block)
+                found = found or self._verdict(tokens)
             start = end
         self._pending = pending[start:]
-        if self._rank is not None:
-            self._rank.settle()
+        if self._token_ids:
+            self._rank = self._rank or TokenRank()
+            self._rank.read(self._token_ids)
+            self._token_ids = ()
         return found
 
-    def _read(self, block: str, end_token: int) -> None:
-        """``end_token``: estimated number of tokens up to the end of the block."""
+    def _skip(self, block: str) -> None:
+        """Every second long block of plain ASCII, while all is calm, is only looked over."""
+        self._may_skip = False
+        self._run_on.skip(block)
+        if self._run_on.words == 0:
+            self._onset_chain = self._block_token
+        if self._dating <= 0.0:
+            self._onset_soup = self._block_token
+        self._start_token = self._block_token
+
+    def _read(self, block: str) -> None:
+        start_token, end_token = self._start_token, self._block_token
         step, row, classes = self._soup.read(block)
+        self._may_skip = is_calm = self._soup.is_calm
+        self._block_characters = LONG_BLOCK if is_calm else SHORT_BLOCK
         self._dating += min(step, _LARGEST_STEP)
         if self._dating <= 0.0:
             self._dating = 0.0
             self._onset_soup = end_token
-        self._read_characters(block, row, CONTROL in classes)
+        if self._characters is not None or CONTROL in classes or not block.isascii():
+            self._read_characters(block, row, CONTROL in classes, start_token)
+        else:
+            self._letters += row[_LOWER]
         self._run_on.read(row, classes)
         if self._run_on.words == 0:
             self._onset_chain = end_token
-        self._block_token = end_token
+        before = self._surprise
+        self._surprise = self._soup.log_odds + _RARE_SHARE * min(self.rare_score, _MOST_RARE)
+        self._soup_score = max(self._surprise, min(self._surprise, before) + _STEADY)
+        self._start_token = end_token
 
-    def _read_characters(self, block: str, row: bytes, has_control: bool) -> None:
-        is_plain = block.isascii() and not has_control
+    def _read_characters(self, block: str, row: bytes, has_control: bool, start_token: int) -> None:
+        if self._characters is None:
+            self._characters = CharacterScore(self._letters)
         characters = self._characters
-        if characters is None:
-            if is_plain:
-                self._letters += row[_LOWER]
-                return
-            characters = self._characters = CharacterScore(self._letters)
         if characters.score <= _NO_SCORE:
-            self._onset_rare = self._block_token
-        if is_plain:
+            self._onset_rare = start_token
+        if block.isascii() and not has_control:
             characters.rest(len(block), row[_LOWER])
         else:
             characters.read(block)
@@ -165,7 +189,7 @@ class Gibberish:
         limits = self._thresholds
         if self._characters is not None and self._characters.score >= limits.rare_score:
             return self._rare_verdict(self._characters, tokens)
-        if self._soup.log_odds >= limits.soup_log_odds:
+        if self._soup_score >= limits.soup_log_odds:
             return self._soup_verdict(tokens)
         if self._run_on.score >= limits.chain_score:
             return self._chain_verdict(tokens)
@@ -188,7 +212,7 @@ class Gibberish:
         )
 
     def _soup_verdict(self, tokens: int) -> Verdict:
-        log_odds = self._soup.log_odds
+        log_odds = self._soup_score
         return Verdict(
             kind=AnomalyKind.GARBLED,
             detector=self.name,

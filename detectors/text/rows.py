@@ -25,19 +25,18 @@ _ESCAPE = b"\x1b"  # colours of a terminal: no sign of damage
 
 def _class_of(byte: int) -> int:
     letter = bytes((byte,))
-    if byte >= 0x80:
-        return _CONTINUATION[0] if byte < 0xC0 else _LEAD[0]
-    if letter.isalpha():
-        return _LOWER[0] if letter.islower() else _UPPER[0]
-    if letter.isdigit():
-        return _DIGIT[0]
-    if letter in b"\n\r":
-        return _LINE_END[0]
-    if letter.isspace() or letter == _ESCAPE:
-        return _SPACE[0]
-    if byte < 0x20 or byte == 0x7F:
-        return CONTROL[0]
-    return _PUNCTUATION[0] if letter in _SENTENCE_SIGNS else _SYMBOL[0]
+    tests = (
+        (0x80 <= byte < 0xC0, _CONTINUATION),
+        (byte >= 0xC0, _LEAD),
+        (letter.islower(), _LOWER),
+        (letter.isupper(), _UPPER),
+        (letter.isdigit(), _DIGIT),
+        (letter in b"\n\r", _LINE_END),
+        (letter.isspace() or letter == _ESCAPE, _SPACE),
+        (byte < 0x20 or byte == 0x7F, CONTROL),
+        (letter in _SENTENCE_SIGNS, _PUNCTUATION),
+    )
+    return next((name for is_it, name in tests if is_it), _SYMBOL)[0]
 
 
 def _fold_of(byte: int) -> int:
@@ -137,11 +136,20 @@ def ascii_gram_sum(data: bytes, characters: int, weights: bytes) -> int:
     """Weights of every second window of 4 in ``characters`` + 3 bytes, centred at 0."""
     unpack = _ASCII_WINDOWS[characters].unpack_from
     windows = unpack(data) + unpack(data, 2)
-    return sum([weights[window % ASCII_GRAMS] for window in windows]) - NEUTRAL * len(windows)
+    total: int = sum([weights[window % ASCII_GRAMS] for window in windows])
+    return total - NEUTRAL * len(windows)
+
+
+def glance(block: str, weights: bytes) -> int:
+    """The same of every fourth window of a long block."""
+    windows = _ASCII_WINDOWS[LONG_BLOCK].unpack(block.encode("ascii"))
+    total: int = sum([weights[window % ASCII_GRAMS] for window in windows])
+    return total - NEUTRAL * len(windows)
 
 
 def other_gram_sum(text: str, characters: int, weights: bytes) -> int:
     """Weights of every second window of 2 UTF-16 units in the text, centred at 0."""
     data = text.encode("utf-16-le", "surrogatepass")
     windows = _OTHER_WINDOWS[characters].unpack_from(data)
-    return sum([weights[window % OTHER_GRAMS] for window in windows]) - NEUTRAL * len(windows)
+    total: int = sum([weights[window % OTHER_GRAMS] for window in windows])
+    return total - NEUTRAL * len(windows)

@@ -1,21 +1,23 @@
 """How much the end of a text reads like word soup. Knows characters, not tokens."""
 
 from array import array
-from operator import mul
+from operator import add
 
-from detectors.text.rows import FEATURES, LONG_BLOCK, SHORT_BLOCK, RowReader
-from detectors.text.tables import NEUTRAL, Network, load_tables
+from detectors.text.rows import FEATURES, SHORT_BLOCK, RowReader, glance
+from detectors.text.tables import NEUTRAL, load_tables
 
 WINDOW_BLOCKS = 8  # short blocks: 256 characters
 RECENT_BLOCKS = 4
+EARLIER_SCALE = 16  # the network's inputs are whole numbers
 SETTLED_BLOCKS = 32  # the mean of what was before forgets beyond it
 QUICK_DECAY = 0.8  # per short block
 CALM = -8.0  # log-odds before there is anything to look at
-CALM_MARGIN = 1.5  # log-odds below the quick limit: blocks may be long
+CALM_MARGIN = 1.0  # log-odds below the quick limit
 FEW_LETTERS = 6  # different ones in a block: hexadecimal, DNA, keys of a cipher
 ENCODED_LETTERS = 8  # letters in a block before that is asked
 FOREIGN_SHARE = 0.75  # of the characters: no Latin letters to judge by
 FOREIGN_DOUBT = 3.0  # log-odds: the tables know little of such scripts
+FOREIGN_PAUSE = 4  # short blocks: the quick look knows too little to keep the network from asking
 CENTRE = tuple(NEUTRAL if name.endswith("_weight") else 0 for name in FEATURES)
 BASE_FEATURES = tuple(
     FEATURES.index(name)
@@ -32,6 +34,7 @@ TEACHING_BLOCKS = 8  # every so many, the oldest row joins the mean of what was 
 TABLES = load_tables()
 _UNKNOWN, _WORD, _GRAM, _SYMBOLS, _CASES, _RECENT = map(FEATURES.index, QUICK_FEATURES)
 _WIDTH = len(FEATURES) + 1  # a remembered row: its length in short blocks, then its features
+_WEIGHTS = tuple(index for index, centre in enumerate(CENTRE, start=1) if centre)
 _LOWER, _UPPER = FEATURES.index("lower"), FEATURES.index("upper")
 _NOT_ASCII = FEATURES.index("not_ascii")
 
@@ -53,10 +56,13 @@ class SoupScore:
         self.log_odds = CALM
 
     @property
-    def block_characters(self) -> int:
-        """Length of the next block: long ones cost less, where the text is clearly healthy."""
-        is_calm = self._quick + TABLES.quick_bias < TABLES.quick_limit - CALM_MARGIN
-        return LONG_BLOCK if is_calm and self._age else SHORT_BLOCK
+    def is_calm(self) -> bool:
+        """Clearly healthy: blocks may be long, and some may be skipped."""
+        return self._quick + TABLES.quick_bias < TABLES.quick_limit - CALM_MARGIN
+
+    def may_skip(self, block: str) -> bool:
+        """A glance at a long block of plain ASCII: it looks as healthy as all before it."""
+        return glance(block, TABLES.ascii_grams) < TABLES.glance_limit
 
     def read(self, block: str) -> tuple[float, bytes, bytes]:
         """Takes the next block: the quick look's log-odds of it alone, its row, its classes."""
@@ -72,8 +78,8 @@ class SoupScore:
         seen = self._quick + TABLES.quick_bias
         if seen < TABLES.quick_limit:
             self.log_odds = max(min(seen, 0.0), CALM)
-        else:
-            self.log_odds = network_output(self._inputs(), TABLES.network) - _doubt(row, block)
+        elif self.log_odds > 0.0 or self._age % FOREIGN_PAUSE == 0 or not _is_foreign(row, block):
+            self.log_odds = TABLES.network.log_odds(self._inputs()) - _doubt(row, block)
         return quick + TABLES.quick_bias, row, classes
 
     def _remember(self, row: bytes, blocks: int) -> None:
@@ -97,17 +103,20 @@ class SoupScore:
             value = (rows[feature + 1] - CENTRE[feature]) / blocks
             earlier[index] += (value - earlier[index]) * weight
 
-    def _inputs(self) -> list[float]:
-        rows = self._rows
+    def _inputs(self) -> list[int]:
+        data = self._rows
+        rows = [data[start : start + _WIDTH] for start in range(0, len(data), _WIDTH)]
         split = len(rows)
         blocks = 0
         while split > 0 and blocks < RECENT_BLOCKS:
-            split -= _WIDTH
-            blocks += rows[split]
+            split -= 1
+            blocks += rows[split][0]
+        recent = _sums(rows[split:])
+        whole = list(map(add, recent, _sums(rows[:split]))) if split else recent
         return [
-            *_sums(rows),
-            *_sums(rows[split:]),
-            *self._earlier,
+            *whole,
+            *recent,
+            *[round(EARLIER_SCALE * value) for value in self._earlier],
             min(self._age, SETTLED_BLOCKS),
         ]
 
@@ -125,30 +134,24 @@ def quick_look(row: bytes) -> float:
     )
 
 
-def _sums(rows: bytes) -> list[int]:
-    count = len(rows) // _WIDTH
-    return [
-        sum(rows[index::_WIDTH]) - centre * count for index, centre in enumerate(CENTRE, start=1)
-    ]
+def _sums(rows: list[bytes]) -> list[int]:
+    """Per feature, without the lengths of the rows."""
+    count = len(rows)
+    totals = list(map(sum, zip(*rows, strict=True)))
+    for index in _WEIGHTS:
+        totals[index] -= NEUTRAL * count
+    return totals[1:]
+
+
+def _is_foreign(row: bytes, block: str) -> bool:
+    return row[_NOT_ASCII] >= FOREIGN_SHARE * len(block)
 
 
 def _doubt(row: bytes, block: str) -> float:
     """Log-odds to take off where the text is of a kind that the network cannot judge."""
-    if row[_NOT_ASCII] >= FOREIGN_SHARE * len(block):
+    if _is_foreign(row, block):
         return FOREIGN_DOUBT
     if row[_LOWER] + row[_UPPER] < ENCODED_LETTERS:
         return 0.0
     different = sum(map(str.isalpha, set(block.lower())))
     return -CALM if different <= FEW_LETTERS else 0.0
-
-
-def network_output(inputs: list[float], network: Network) -> float:
-    """Log-odds: one layer of rectified units, then a weighted sum."""
-    total = network.output_bias
-    for weights, bias, output in zip(
-        network.hidden, network.hidden_bias, network.output, strict=True
-    ):
-        unit = sum(map(mul, weights, inputs)) + bias
-        if unit > 0:
-            total += unit * output
-    return total

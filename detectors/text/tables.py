@@ -6,28 +6,13 @@ from array import array
 from dataclasses import dataclass
 from importlib import resources
 
+from detectors.text.network import Network, pack_network
+
 WORD_SLOTS = 1 << 16
 WORD_KEY = 0xFF00FFFF  # of a word's CRC-32: what is kept, a mark above the slot
 ASCII_GRAMS = 129_733  # a prime: 4 characters as one 32-bit number are spread by the remainder
 OTHER_GRAMS = 32_369  # the same for 2 UTF-16 units
 NEUTRAL = 128  # weight byte of an n-gram that says nothing
-
-
-@dataclass(frozen=True, slots=True)
-class Network:
-    """One hidden layer of rectified units over standardised inputs.
-
-    Attributes:
-        hidden: per unit its input weights, scaled so that raw inputs can be used.
-        hidden_bias: one per unit.
-        output: one weight per unit.
-        output_bias: of the log-odds.
-    """
-
-    hidden: tuple[tuple[float, ...], ...]
-    hidden_bias: tuple[float, ...]
-    output: tuple[float, ...]
-    output_bias: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +25,7 @@ class Tables:
         other_grams: weight byte of 2 successive UTF-16 units.
         quick: a linear look at some features of a row, in log-odds per block; the network is asked
             only where its decayed mean plus ``quick_bias`` is above ``quick_limit``.
+        glance_limit: sum of ``glance`` above which a block may not be skipped.
         network: the second look.
     """
 
@@ -49,6 +35,7 @@ class Tables:
     quick: tuple[float, ...]
     quick_bias: float
     quick_limit: float
+    glance_limit: int
     network: Network
 
 
@@ -72,17 +59,15 @@ def parse_tables(data: bytes, settings: str) -> Tables:
         quick=tuple(learned["quick"]),
         quick_bias=learned["quick_bias"],
         quick_limit=learned["quick_limit"],
-        network=Network(
-            hidden=tuple(map(tuple, network["hidden"])),
-            hidden_bias=tuple(network["hidden_bias"]),
-            output=tuple(network["output"]),
-            output_bias=network["output_bias"],
+        glance_limit=learned["glance_limit"],
+        network=pack_network(
+            network["hidden"], network["hidden_bias"], network["output"], network["output_bias"]
         ),
     )
 
 
 def load_tables() -> Tables:
-    folder = resources.files("detectors.text")
+    folder = resources.files("detectors.text") / "weights"
     return parse_tables(
         (folder / "tables.bin").read_bytes(), (folder / "network.json").read_text(encoding="utf-8")
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from detectors.observation import Observation
 from detectors.token_estimate import cut
 from detectors.verdict import AnomalyKind, Verdict
-from monitor.offline.loops import final_loop
+from monitor.offline.loops import final_loop, recycled_from
 from monitor.offline.recording import Recording, token_count
 from monitor.offline.replay import TextPlaces, observations
 from monitor.offline.watch import Watcher, follow
@@ -29,7 +29,7 @@ class Case:
 
     Attributes:
         onset: tokens before the first bad one; ``None``: nothing is bad.
-        loop_start: token where the healthy part goes into a true loop, if it ends in one.
+        loop_start: token where the healthy part goes into a true loop, if it does.
         tokens: all of its tokens.
     """
 
@@ -50,7 +50,7 @@ class Trial:
 
     Attributes:
         found_by: detector of the verdict, within a panel.
-        had_loop: its healthy part ends in a true loop. Whoever stops it there is right, so what
+        had_loop: its healthy part goes into a true loop. Whoever stops it there is right, so what
             comes after tells nothing about damage.
         delay: tokens from onset to alarm, of a hit.
         leaked: bad tokens that a client would have got; ``None`` where nothing was bad or the
@@ -99,7 +99,11 @@ def _loop_start(record: Recording, onset: int | None) -> int | None:
     if record.label is not None:
         return None
     if record.token_ids is not None:
-        return final_loop(record.token_ids[:onset])
+        healthy = record.token_ids[:onset]
+        found = [
+            start for start in (final_loop(healthy), recycled_from(healthy)) if start is not None
+        ]
+        return min(found, default=None)
     if record.text is None or onset is not None:
         return None
     pieces = cut(record.text)

@@ -32,9 +32,7 @@ Then: `specwatch serve --fusion fusion.json …`
 
 
 def train_command(
-    files: Annotated[
-        list[str], typer.Argument(help="Labelled recordings; `-` is standard input.")
-    ],
+    files: Annotated[list[str], typer.Argument(help="Labelled recordings; `-` is standard input.")],
     out: Annotated[Path, typer.Option("--out", help="Where the numbers go (JSON).")],
     baseline: Annotated[
         Path | None, typer.Option("--baseline", help="Baselines of `specwatch calibrate`.")

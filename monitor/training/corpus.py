@@ -21,7 +21,51 @@ PIECE_CHARACTERS = 1600
 TEST_SHARE = 5  # one file in five is kept for measuring
 
 _CODE = frozenset(
-    ["hpp", "ipp", "h", "c", "cc", "cpp", "go", "py", "erl", "hrl", "ex", "js", "ts", "rs", "s", "php", "lua", "java", "css", "sql", "sh", "json", "xml", "svg", "yaml", "toml", "ini", "tex", "sty", "pod", "hs", "kt", "rb", "pl", "raku", "md", "input", "golden", "expect", "el", "des", "dot", "xcd"]
+    [
+        "hpp",
+        "ipp",
+        "h",
+        "c",
+        "cc",
+        "cpp",
+        "go",
+        "py",
+        "erl",
+        "hrl",
+        "ex",
+        "js",
+        "ts",
+        "rs",
+        "s",
+        "php",
+        "lua",
+        "java",
+        "css",
+        "sql",
+        "sh",
+        "json",
+        "xml",
+        "svg",
+        "yaml",
+        "toml",
+        "ini",
+        "tex",
+        "sty",
+        "pod",
+        "hs",
+        "kt",
+        "rb",
+        "pl",
+        "raku",
+        "md",
+        "input",
+        "golden",
+        "expect",
+        "el",
+        "des",
+        "dot",
+        "xcd",
+    ]
 )
 _PROSE = frozenset(["txt", "html", "page", "u8", "fortunes", "docbook", "dz", "rds"])
 _BIG = frozenset([".dz", ".rds"])  # whole dictionaries and novels in one file
@@ -41,7 +85,7 @@ class Piece:
     """A stretch of healthy text.
 
     Attributes:
-        group: what it is: ``lang:fr``, ``prose:git-doc`` (English), ``code:go``, ``words:tr``, ``made:hex``.
+        group: what it is: ``lang:fr``, ``prose:git-doc`` (English), ``code:go``, ``words:tr``.
         source: the file it is from.
         is_test: kept out of training. All pieces of one file agree.
         text: at most ``PIECE_CHARACTERS`` characters.
@@ -71,7 +115,8 @@ def fetch_packages(folder: Path) -> int:
 def read_corpus(roots: Iterable[Path], characters_per_group: int) -> Iterator[Piece]:
     """Pieces of every readable file below ``roots``, files in a fixed shuffled order.
 
-    Every group stops at ``characters_per_group`` characters, English prose of one package at 3 times that.
+    Every group stops at ``characters_per_group`` characters, English prose of one package at 3
+    times that, dictionaries at 20 times.
     """
     files = [
         (zlib.crc32(f"{root.name}/{path.relative_to(root)}".encode()), path, root)

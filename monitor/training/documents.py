@@ -17,7 +17,7 @@ from monitor.training.soup import SoupKitchen
 
 SOUPS_PER_RECIPE = 400
 MADE_PER_KIND = 100
-DENSE_TEXTS = 1500
+DENSE_TEXTS = 4000
 SAMPLERS = 300
 LONGEST_HEALTHY_START = 1400
 DAMAGES = ("noise", "zero_layers")

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from detectors.acceptance.library import BaselineLibrary
+from detectors.draft_health import DraftState
 from detectors.fusion.features import FEATURES, Features
 from detectors.fusion.weights import FusionWeights
 from detectors.panels import DefaultPanel
@@ -27,7 +28,10 @@ LOOKS_AT_HEALTHY = 6
 FALSE_ALARMS_PER_MILLION = 1.0
 HELD_SHARE = 0.01
 SPLITS = ("train", "train", "calibrate", "test")
-NEUTRAL = FusionWeights((0.0,) * len(FEATURES), 0.0, 1e9, 1e9, 1e9, PRIOR, "nothing")
+MOST_UNBELIEVED_BITS = 10.0
+NEUTRAL = FusionWeights(
+    (0.0,) * len(FEATURES), 0.0, 1e9, 1e9, MOST_UNBELIEVED_BITS, PRIOR, "nothing"
+)
 
 Matrix = NDArray[np.float64]
 
@@ -57,9 +61,13 @@ def split_of(record: Recording) -> str:
 
 
 def courses(records: Iterable[Recording], baselines: BaselineLibrary) -> Iterator[Course]:
-    """What the fusion would have seen of each record."""
+    """What the fusion would have seen of each record, on replicas whose drafter works."""
     for record in records:
-        panel = DefaultPanel(baselines=baselines.find(record.model, record.engine), weights=NEUTRAL)
+        panel = DefaultPanel(
+            baselines=baselines.find(record.model, record.engine),
+            weights=NEUTRAL,
+            state=DraftState.HEALTHY,
+        )
         tokens, features = [], []
         for observation in observations(record):
             panel.update(observation)
@@ -120,8 +128,8 @@ def calibrated(weights: FusionWeights, calibrate: Sequence[Course]) -> FusionWei
     healthy = [course for course in calibrate if not course.record.is_damaged]
     total = sum(int(course.tokens[-1]) for course in healthy if len(course.tokens))
     highest = sorted((scores(course, weights).max() for course in healthy), reverse=True)
-    may_alarm = int(FALSE_ALARMS_PER_MILLION * total / 1e6)
-    alarm = max(float(highest[min(may_alarm, len(highest) - 1)]) + 0.5, 0.0)
+    may_alarm = round(FALSE_ALARMS_PER_MILLION * total / 1e6)
+    alarm = max(float(highest[min(may_alarm, len(highest) - 1)]), 0.0)
     spread = np.concatenate([scores(course, weights) for course in healthy])
     watch = float(np.quantile(spread, 1 - HELD_SHARE))
     without = replace(weights, weights=(0.0, *weights.weights[1:]))
@@ -131,7 +139,7 @@ def calibrated(weights: FusionWeights, calibrate: Sequence[Course]) -> FusionWei
         weights,
         alarm_score=alarm,
         watch_score=min(watch, alarm - 1.0),
-        most_unbelieved_bits=unbelieved,
+        most_unbelieved_bits=min(unbelieved, MOST_UNBELIEVED_BITS),
     )
 
 

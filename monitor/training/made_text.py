@@ -8,7 +8,11 @@ import string
 from collections.abc import Callable, Iterator, Sequence
 
 PIECE_CHARACTERS = 1600
-_WORDS = ["time", "node", "user", "value", "open", "error", "request", "data", "main", "page", "cache", "token", "worker", "index", "queue", "file", "state", "event", "table", "field", "north", "river", "stone"]  # fmt: skip
+_WORDS = (
+    "time", "node", "user", "value", "open", "error", "request", "data", "main", "page", "cache",
+    "token", "worker", "index", "queue", "file", "state", "event", "table", "field", "north",
+    "river", "stone",
+)  # fmt: skip
 
 
 def _lines(make: Callable[[], str]) -> str:
@@ -147,7 +151,7 @@ def records(choice: random.Random) -> str:
 
 def numbers_and_formulas(choice: random.Random) -> str:
     signs = ("x", "y", "n", "\\frac{a}{b}", "\\alpha", "+", "-", "=", "^2", "_i", "\\sum", "(", ")",
-             "\\cdot", "\\int_0^1", "1", "2", "3.14", "\\sqrt{x}", "\\leq", " ", "\\\\")  # fmt: skip
+             "\\cdot", "\\int_0^1", "1", "2", "3.14", "\\sqrt{x}", " ", "\\\\")  # fmt: skip
     plain = choice.random() < 0.4
     if plain:
         return _lines(lambda: " ".join(str(choice.randrange(10**4)) for _ in range(12)))
@@ -167,8 +171,10 @@ def music(choice: random.Random) -> str:
 def emoji(choice: random.Random) -> str:
     faces = [chr(code) for code in (*range(0x1F600, 0x1F640), *range(0x1F300, 0x1F350))]
     return _lines(
-        lambda: "".join(choice.choices(faces, k=choice.randint(1, 12)))
-        + choice.choice(["", " " + choice.choice(_WORDS), ": " + choice.choice(_WORDS)])
+        lambda: (
+            "".join(choice.choices(faces, k=choice.randint(1, 12)))
+            + choice.choice(["", " " + choice.choice(_WORDS), ": " + choice.choice(_WORDS)])
+        )
     )
 
 
@@ -226,26 +232,48 @@ def made_texts(per_kind: int, seed: int) -> Iterator[tuple[str, str]]:
 
 _SHORT_WORD = re.compile(r"(?<=\w) \w{1,4}(?= \w)")
 _LONG_WORD = re.compile(r"[A-Za-z]{4,}(?: [a-z]{4,}){0,3}")
-_MARKS = ("\N{GLOWING STAR}", "\N{WHITE HEAVY CHECK MARK}", "\N{PARTY POPPER}", "\N{FIRE}", "**", "#")
+_MARKS = (
+    "\N{GLOWING STAR}",
+    "\N{WHITE HEAVY CHECK MARK}",
+    "\N{PARTY POPPER}",
+    "\N{FIRE}",
+    "**",
+    "#",
+)
 
 
 def dense_prose(text: str, choice: random.Random) -> str:
     """Prose of advertisers, lists of names, hash tags: few short words, but in order."""
     kept = choice.random() * 0.8
     text = _SHORT_WORD.sub(lambda found: found[0] if choice.random() < kept else "", text)
-    match choice.randrange(6):
-        case 0:
-            return re.sub(r"\. ", lambda _: f". {choice.choice(_MARKS)} ", text)
-        case 1:
-            return re.sub(
-                r" (\w{5,})",
-                lambda found: f" #{found[1].title()}" if choice.random() < 0.15 else found[0],
-                text,
-            )
-        case 2:
-            return ", ".join(name.title() for name in _LONG_WORD.findall(text))
-        case 3:
-            names = enumerate(_LONG_WORD.findall(text), 1)
-            return "\n".join(f"{index}. {name.title()}" for index, name in names)
-        case _:
-            return text
+    names = _LONG_WORD.findall(text)
+    tags = ("".join(name.title().split()) for name in names)
+    shapes: tuple[Callable[[], str], ...] = (
+        lambda: text,
+        lambda: text,
+        lambda: re.sub(r"\. ", lambda _: f". {choice.choice(_MARKS)} ", text),
+        lambda: re.sub(r" (\w{5,})", lambda found: _tagged(found[1], choice), text),
+        lambda: ", ".join(map(str.title, names)),
+        lambda: "\n".join(f"{index}. {name.title()}" for index, name in enumerate(names, 1)),
+        lambda: ", ".join(f"**{name.title()}**" for name in names[::2]) + "\n" + text,
+        lambda: text[:300] + "\n" + " ".join(f"#{tag}" for tag in tags),
+        lambda: "\n".join(_cells(names, choice)),
+        lambda: re.sub(r"\. ", lambda _: f"\n- **{choice.choice(_WORDS).title()}**: ", text),
+    )
+    return choice.choice(shapes)()
+
+
+def _tagged(word: str, choice: random.Random) -> str:
+    return f" #{word.title()}" if choice.random() < 0.15 else f" {word}"
+
+
+def _cells(names: list[str], choice: random.Random) -> Iterator[str]:
+    """Rows of a table of names, years and short remarks."""
+    columns = choice.randint(3, 7)
+    for start in range(0, len(names), columns):
+        cells = [
+            name.title() if choice.random() < 0.7 else name for name in names[start:][:columns]
+        ]
+        cells.insert(choice.randrange(len(cells)), str(choice.randrange(1800, 2026)))
+        cells.append(f"{choice.randrange(40)} ({choice.randrange(1900, 2026)})")
+        yield "| " + choice.choice([" | ", "| "]).join(cells) + " |"

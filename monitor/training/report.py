@@ -94,9 +94,7 @@ def calibration_error(found: Sequence[Course], weights: FusionWeights) -> float:
     return _expected_error(np.asarray(last), np.asarray(label), weights.prior)
 
 
-def _expected_error(
-    chances: NDArray[np.float64], labels: NDArray[np.bool_], prior: float
-) -> float:
+def _expected_error(chances: NDArray[np.float64], labels: NDArray[np.bool_], prior: float) -> float:
     damaged = max(1, int(labels.sum()))
     healthy = max(1, int((~labels).sum()))
     mass = np.where(labels, prior / damaged, (1 - prior) / healthy)

@@ -26,14 +26,22 @@ from monitor.training.documents import (
     damaged_documents,
     healthy_documents,
 )
-from monitor.training.text_tables import count_tables, pack_tables, read_rows
+from monitor.training.text_tables import count_tables, glances, pack_tables, read_rows
 from monitor.training.windows import network_inputs
 
 SEEN_CHARACTERS = 96  # of damage in the window before a row counts as damaged
 ROWS_PER_DOCUMENT = 64
-EPOCHS = 10
+EPOCHS = 8
+GLANCED = ("noise", "zero_layers", "tokens", "latin_pieces")  # by which the glance is set
+GLANCES_MISSED = 0.1
 CLEAR_LOG_ODDS = 2.5
-DAMAGE_WEIGHT = {"noise": 3.0, "zero_layers": 3.0, "english_words": 0.5, "few_pieces": 0.5}
+GROUP_WEIGHT = {
+    "made:dense": 4.0,
+    "noise": 3.0,
+    "zero_layers": 3.0,
+    "english_words": 0.5,
+    "few_pieces": 0.5,
+}
 NO_TRAINING = frozenset(["words", "near_words", "phrases", "content_words"])  # too like prose
 
 Array = NDArray[np.float64]
@@ -87,7 +95,9 @@ def collect_rows(documents: Iterable[Document], tables: Tables, share: float, se
 def row_weights(groups: NDArray[np.str_], labels: Array) -> Array:
     """Every group is heard: weight n^-0.35 in its class; damage and health weigh 0.7 to 1."""
     names, index, counts = np.unique(groups, return_inverse=True, return_counts=True)
-    factor = np.array([DAMAGE_WEIGHT.get(name.split(":")[0], 1.0) for name in names])
+    factor = np.array(
+        [GROUP_WEIGHT.get(name, GROUP_WEIGHT.get(name.split(":")[0], 1.0)) for name in names]
+    )
     weights = (counts.astype(float) ** -0.35 * factor)[index]
     for label, total in ((0.0, 1.0), (1.0, 0.7)):
         chosen = labels == label
@@ -179,8 +189,10 @@ def train(
     )
     rows = first.joined(second)
     network = fit_network(rows, hidden, members, seed)
-    quick = fit_quick(rows, network_scores(rows.inputs, network), missed=0.04)
+    quick = fit_quick(rows, network_scores(rows.inputs, network), missed=0.08)
     final = count_tables(healthy, usable)
+    seen = glances([one for one in usable if one.group.startswith(GLANCED)], tables[0])
+    quick["glance_limit"] = int(np.quantile(seen, GLANCES_MISSED))
     return pack_tables(final), json.dumps({**quick, "network": network}, indent=1)
 
 
@@ -191,9 +203,9 @@ def main() -> None:
     parser.add_argument("--also", type=Path, nargs="*", default=[], help="more folders of text")
     parser.add_argument("--generations", type=Path, help="folder of benchmarks.generations output")
     parser.add_argument("--tokenizer", type=Path, help="tokenizer.json of that model")
-    parser.add_argument("--output", type=Path, default=Path("detectors/text"))
-    parser.add_argument("--hidden", type=int, default=6, help="units of one network")
-    parser.add_argument("--members", type=int, default=3, help="networks that are averaged")
+    parser.add_argument("--output", type=Path, default=Path("detectors/text/weights"))
+    parser.add_argument("--hidden", type=int, default=20, help="units of one network")
+    parser.add_argument("--members", type=int, default=2, help="networks that are averaged")
     parser.add_argument("--characters", type=int, default=160_000, help="per group of the corpus")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
@@ -209,9 +221,7 @@ def main() -> None:
     healthy = list(healthy_documents(pieces, recordings, "train", options.seed))
     damaged = list(damaged_documents(healthy, recordings, "train", options.seed))
     print(f"{len(healthy)} healthy and {len(damaged)} damaged documents")
-    data, settings = train(
-        healthy, damaged, options.hidden, options.members, options.seed
-    )
+    data, settings = train(healthy, damaged, options.hidden, options.members, options.seed)
     (options.output / "tables.bin").write_bytes(data)
     (options.output / "network.json").write_text(settings, encoding="utf-8")
 

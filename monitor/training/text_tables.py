@@ -9,14 +9,14 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.text.rows import SHORT_BLOCK, FEATURES, RowReader, fold
+from detectors.text.network import pack_network
+from detectors.text.rows import FEATURES, LONG_BLOCK, SHORT_BLOCK, RowReader, fold, glance
 from detectors.text.soup import QUICK_FEATURES
 from detectors.text.tables import (
     ASCII_GRAMS,
     NEUTRAL,
     OTHER_GRAMS,
     WORD_SLOTS,
-    Network,
     Tables,
     weights_of_slots,
 )
@@ -29,7 +29,7 @@ LARGEST_WORD_WEIGHT = 120
 LARGEST_GRAM_WEIGHT = 3.0  # nats
 PROSE_WEIGHT = 3.0  # English prose against any one other group
 GROUP_CHARACTERS = 100_000
-NO_NETWORK = Network((), (), (), 0.0)
+NO_NETWORK = pack_network([], [], [], 0.0)
 
 Floats = NDArray[np.float64]
 
@@ -59,13 +59,14 @@ def count_tables(healthy: Iterable[Document], damaged: Iterable[Document]) -> Ta
         quick=(0.0,) * len(QUICK_FEATURES),
         quick_bias=0.0,
         quick_limit=0.0,
+        glance_limit=0,
         network=NO_NETWORK,
     )
 
 
 def _group_weight(group: str, characters: int) -> float:
     """Large groups count less than their size, English prose and generations more."""
-    weight = (GROUP_CHARACTERS / max(characters, GROUP_CHARACTERS // 5)) ** 0.4
+    weight: float = (GROUP_CHARACTERS / max(characters, GROUP_CHARACTERS // 5)) ** 0.4
     return weight * (PROSE_WEIGHT if group.startswith(("prose:", "gen:", "made:dense")) else 1.0)
 
 
@@ -96,6 +97,18 @@ def _word_slots(healthy: Counter[int], damaged: Counter[int]) -> "array[int]":
         weight = int(np.clip(round(ratio * WORD_SCALE), -LARGEST_WORD_WEIGHT, LARGEST_WORD_WEIGHT))
         slots[name & (WORD_SLOTS - 1)] = (name >> 24) << 8 | (weight + NEUTRAL)
     return slots
+
+
+def glances(documents: Iterable[Document], tables: Tables) -> list[int]:
+    """Of the long blocks of plain ASCII from the onset on."""
+    found = []
+    for one in documents:
+        text = one.text[one.onset_character or 0 :]
+        for start in range(0, len(text) - LONG_BLOCK + 1, LONG_BLOCK):
+            block = text[start : start + LONG_BLOCK]
+            if block.isascii():
+                found.append(glance(block, tables.ascii_grams))
+    return found
 
 
 def pack_tables(tables: Tables) -> bytes:

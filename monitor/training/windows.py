@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from detectors.text.soup import (
     BASE_FEATURES,
     CENTRE,
+    EARLIER_SCALE,
     RECENT_BLOCKS,
     SETTLED_BLOCKS,
     WINDOW_BLOCKS,
@@ -16,9 +17,8 @@ def network_inputs(rows: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Shape (rows, inputs): sums of the last blocks, the stream's own earlier mean, its age."""
     centred = rows.astype(float) - CENTRE
     age = np.minimum(np.arange(1, len(rows) + 1), SETTLED_BLOCKS)[:, None]
-    return np.hstack(
-        [_sums(centred, WINDOW_BLOCKS), _sums(centred, RECENT_BLOCKS), _earlier_mean(centred), age]
-    )
+    earlier = np.round(EARLIER_SCALE * _earlier_mean(centred))
+    return np.hstack([_sums(centred, WINDOW_BLOCKS), _sums(centred, RECENT_BLOCKS), earlier, age])
 
 
 def _sums(rows: NDArray[np.float64], blocks: int) -> NDArray[np.float64]:

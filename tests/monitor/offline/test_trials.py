@@ -10,7 +10,7 @@ from detectors.observation import Observation
 from detectors.verdict import AnomalyKind, Verdict
 from monitor.offline.cost import measure_cost, stream_bytes
 from monitor.offline.evaluate import ALL, HEALTHY, PANEL, PUBLISHED, evaluate, group_of
-from monitor.offline.loops import final_loop
+from monitor.offline.loops import final_loop, recycled_from
 from monitor.offline.panels import Panels
 from monitor.offline.recording import Recording
 from monitor.offline.scores import Score, percentile
@@ -224,3 +224,20 @@ def test_memory_counts_what_a_stream_owns_and_not_what_all_share() -> None:
     cost = measure_cost(lambda _: _Keeps(), [build_case(recording(tokens=5, loop_from=5))])
     assert cost is not None
     assert 5_000 < cost.stream_bytes < 8_000
+
+
+@pytest.mark.parametrize(
+    ("symbols", "start"),
+    [
+        ([*range(300), *[1, 2, 3, 4, 5, 6, 7] * 30, *range(300, 400)], 275),  # a loop that ended
+        ([*range(1000)], None),
+        ([*range(40), *range(40)], None),  # said twice
+        ([], None),
+    ],
+)
+def test_stretches_that_say_the_same_again(symbols: list[int], start: int | None) -> None:
+    """Four fifths of the 4-grams of 128 symbols had been seen."""
+    found = recycled_from(symbols)
+    assert (found is None) == (start is None)
+    if start is not None and found is not None:
+        assert abs(found - start) <= 8
