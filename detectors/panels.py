@@ -52,8 +52,11 @@ class DefaultPanel(Panel):
             self.repetition,
             self.text,
         )
+        # A damaged cache shows in the drafts: odd text whose drafts are accepted as usual is what
+        # the model means to write.
+        text = Agreed(self.text, lambda: not self.acceptance.is_fine)
         # Acceptance reads repetition, the fusion reads all: each comes after what it reads.
-        detectors: list[Detector] = [self.repetition, self.acceptance, self.text, self.fusion]
+        detectors: list[Detector] = [self.repetition, self.acceptance, text, self.fusion]
         if not baselines:
             detectors += self._published(thresholds)
         super().__init__(detectors)

@@ -14,6 +14,8 @@ from detectors.repetition import Repetition
 from detectors.verdict import AnomalyKind, Verdict
 
 DEFAULT_BOUND = 1e-4
+_STEPS_TO_BE_FINE = 16
+_BITS_TO_BE_FINE = 3.0
 USUAL_DRAFTS = 3  # where the engine tells neither drafts nor a baseline
 
 
@@ -64,6 +66,20 @@ class CalibratedAcceptance:
             self.test is not None and self.test.was_healthy_before
         )
         return is_known and not is_encoded(self._tail)
+
+    @property
+    def is_fine(self) -> bool:
+        """Drafts are accepted as usual: what the model writes is what it means to write.
+
+        Exact readings only; an upper bound that is high says nothing.
+        """
+        test = self.test
+        return (
+            test is not None
+            and test.is_exact
+            and test.steps >= _STEPS_TO_BE_FINE
+            and test.low.bits < _BITS_TO_BE_FINE
+        )
 
     @property
     def low_bits(self) -> float:

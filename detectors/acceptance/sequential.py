@@ -59,7 +59,7 @@ class SequentialAcceptance:
     bounds count for low acceptance only.
     """
 
-    __slots__ = ("accepted", "baseline", "high", "low", "steps")
+    __slots__ = ("accepted", "baseline", "high", "is_exact", "low", "steps")
 
     def __init__(self, baseline: AcceptanceBaseline) -> None:
         self.baseline = baseline
@@ -67,6 +67,7 @@ class SequentialAcceptance:
         self.high = Evidence(baseline.high_tables)
         self.steps = 0
         self.accepted = 0
+        self.is_exact = True  # no reading so far was an upper bound
 
     def update(self, observation: Observation, tokens: int) -> bool:
         """Takes the next observation; false if it tells nothing about acceptance."""
@@ -103,7 +104,9 @@ class SequentialAcceptance:
             low.onset_token = tokens
             low.steps_before = self.steps
             low.accepted_before = self.accepted
-        if not observation.is_upper_bound:
+        if observation.is_upper_bound:
+            self.is_exact = False
+        else:
             value = (high.value + weight) * rise
             high.value = value if value < _LARGEST else _LARGEST
             if value <= weight:

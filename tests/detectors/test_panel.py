@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -199,6 +200,18 @@ def test_soup_is_found_even_where_the_drafter_is_dead() -> None:
     verdict = first_verdict(panel, stream(soup(300), accepted=(0,)))
     assert verdict is not None
     assert verdict.alarm_token <= 96
+
+
+def test_odd_text_whose_drafts_are_accepted_as_usual_is_the_models_own() -> None:
+    odd = soup(300)
+    assert first_verdict(DefaultPanel(baselines=BASELINES), stream(odd)) is None
+    pieces = (Observation(text=odd[at : at + 5]) for at in range(0, len(odd), 5))
+    assert first_verdict(DefaultPanel(baselines=BASELINES), pieces) is not None
+
+
+def test_an_upper_bound_does_not_speak_for_odd_text() -> None:
+    seen = [replace(each, is_upper_bound=True) for each in stream(soup(300))]
+    assert first_verdict(DefaultPanel(baselines=BASELINES), seen) is not None
 
 
 def test_honest_copying_is_accepted_like_a_loop_and_is_none() -> None:
