@@ -17,7 +17,7 @@ from benchmarks.results import Report, publish
 from detectors.acceptance.baseline import HORIZON_STEPS, AcceptanceBaseline
 from detectors.acceptance.law import Law
 from detectors.acceptance.library import packaged_baselines
-from monitor.offline.interval import clopper_pearson
+from monitor.interval import clopper_pearson
 
 BOUNDS = (1e-2, 1e-3, 1e-4)
 LENGTHS = (64, 256, 1024)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from monitor.offline.interval import clopper_pearson
+from monitor.interval import clopper_pearson
 from monitor.offline.trials import Outcome, Trial
 
 PER_ANSWERS, PER_TOKENS = 10_000, 1_000_000

@@ -28,7 +28,7 @@ NOTES = (
     "delay: tokens from onset to alarm of the found ones. leaked: bad tokens that reach the client "
     "under adaptive hold-back, missed ones included. Median, then p95.",
     "held: healthy tokens that came while the detector was watching. true loops: undamaged texts "
-    "that do loop, checked by brute force on their token ids (the end is an exact cycle of 3 copies "
+    "that do loop, checked by brute force on token ids (the end is an exact cycle of 3 copies "
     "and 48 tokens, or four fifths of the 4-grams of 128 tokens had been seen before): found as "
     "repetition they are neither hit nor false alarm.",
 )

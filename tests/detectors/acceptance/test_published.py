@@ -1,13 +1,11 @@
 """The published rule fires where it says, and nowhere else."""
 
-from collections.abc import Iterable
-
 import pytest
 
 from detectors.acceptance.published import AcceptanceThresholds, HighAcceptance, LowAcceptance
-from detectors.detector import Detector
 from detectors.observation import Observation
 from detectors.verdict import AnomalyKind, Verdict
+from tests.detectors.streams import show
 
 LIMITS = AcceptanceThresholds()
 
@@ -25,16 +23,6 @@ def step(accepted: int, *, drafted: int = 3, text: str = " a", bound: bool = Fal
         accepted=accepted,
         is_upper_bound=bound,
     )
-
-
-def show(detector: Detector, observations: Iterable[Observation]) -> list[Verdict | None]:
-    """Every observation in turn, with the tokens counted as the panel does."""
-    tokens = 0
-    found = []
-    for observation in observations:
-        tokens += observation.new_tokens or 0
-        found.append(detector.update(observation, tokens))
-    return found
 
 
 def run_low(observations: list[Observation]) -> tuple[LowAcceptance, Verdict | None]:

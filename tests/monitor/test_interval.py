@@ -2,7 +2,7 @@
 
 import pytest
 
-from monitor.offline.interval import clopper_pearson
+from monitor.interval import clopper_pearson
 
 
 @pytest.mark.parametrize(
