@@ -76,8 +76,9 @@ def decide_on_verdict(situation: Situation) -> Decision:
 
     Without a retry left it is let through when the model or the prompt is the likely cause:
         different replicas showed the same kind, or nobody else could be asked (a false alarm must
-        not become a refusal). Replicas that disagree in kind point at the infrastructure: a typed
-        error.
+        not become a refusal), or it is a loop: models fall into those by themselves, also after
+        another replica's cache was damaged. Else, replicas that disagree in kind point at the
+        infrastructure: a typed error.
     """
     refusal = _refusal(situation)
     if refusal is None:
@@ -103,7 +104,9 @@ def is_confirmed(findings: Sequence[Finding]) -> bool:
 
 
 def _is_contradicted(findings: Sequence[Finding]) -> bool:
-    return len(findings) > 1 and not is_confirmed(findings)
+    if len(findings) < 2 or findings[-1].kind is AnomalyKind.REPETITION:
+        return False
+    return not is_confirmed(findings)
 
 
 def _refusal(situation: Situation) -> Refusal | None:

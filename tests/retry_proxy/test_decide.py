@@ -111,9 +111,17 @@ def test_a_second_opinion_that_cannot_be_had_lets_the_answer_through() -> None:
 
 
 def test_replicas_that_disagree_in_kind_point_at_the_infrastructure() -> None:
-    findings = [Finding("a", GARBLED), Finding("b", REPETITION)]
+    findings = [Finding("a", REPETITION), Finding("b", GARBLED)]
     decision = decide_on_verdict(replace(SITUATION, attempts=3, findings=findings))
     assert decision.action is Action.FAIL
+
+
+def test_a_loop_after_damage_elsewhere_is_the_models_own() -> None:
+    """A healthy replica's model looped where the first one's cache was damaged: seen in the demo,
+    where the client got an error instead of an answer."""
+    findings = [Finding("a", GARBLED), Finding("b", REPETITION)]
+    decision = decide_on_verdict(replace(SITUATION, attempts=3, findings=findings))
+    assert decision.action is Action.LET_THROUGH
 
 
 def test_the_same_replica_twice_confirms_nothing() -> None:
