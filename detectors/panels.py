@@ -1,11 +1,8 @@
 """The panels there are: all detectors with their fusion, and the published rule alone."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 from detectors.acceptance.agreed import Agreed
-from detectors.acceptance.baseline import AcceptanceBaseline
 from detectors.acceptance.calibrated import DEFAULT_BOUND, CalibratedAcceptance
+from detectors.acceptance.library import NO_BASELINES, ByDrafts
 from detectors.acceptance.published import AcceptanceThresholds, HighAcceptance, LowAcceptance
 from detectors.detector import Detector
 from detectors.draft_health import DraftState
@@ -16,7 +13,6 @@ from detectors.repetition import Repetition
 from detectors.text.gibberish import Gibberish
 
 _PUBLISHED = AcceptanceThresholds()
-_NO_BASELINES: Mapping[int, AcceptanceBaseline] = MappingProxyType({})
 
 
 class DefaultPanel(Panel):
@@ -35,7 +31,7 @@ class DefaultPanel(Panel):
     def __init__(
         self,
         *,
-        baselines: Mapping[int, AcceptanceBaseline] = _NO_BASELINES,
+        baselines: ByDrafts = NO_BASELINES,
         weights: FusionWeights | None = None,
         false_alarm_bound: float = DEFAULT_BOUND,
         state: DraftState = DraftState.UNKNOWN,
@@ -53,8 +49,9 @@ class DefaultPanel(Panel):
             self.text,
         )
         # A damaged cache shows in the drafts: odd text whose drafts are accepted as usual is what
-        # the model means to write.
-        text = Agreed(self.text, lambda: not self.acceptance.is_fine)
+        # the model means to write. (Names, not ``self``: a cycle would wait for the collector.)
+        acceptance = self.acceptance
+        text = Agreed(self.text, lambda: not acceptance.is_fine)
         # Acceptance reads repetition, the fusion reads all: each comes after what it reads.
         detectors: list[Detector] = [self.repetition, self.acceptance, text, self.fusion]
         if not baselines:

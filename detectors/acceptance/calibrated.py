@@ -2,11 +2,10 @@
 
 import math
 from functools import cache
-from types import MappingProxyType
 
 from detectors.acceptance.baseline import AcceptanceBaseline
 from detectors.acceptance.encoded import TAIL_CHARACTERS, is_encoded
-from detectors.acceptance.library import ByDrafts, choose
+from detectors.acceptance.library import NO_BASELINES, ByDrafts, choose
 from detectors.acceptance.sequential import SequentialAcceptance
 from detectors.draft_health import DraftState
 from detectors.observation import Observation
@@ -25,8 +24,8 @@ class CalibratedAcceptance:
     Low acceptance has other causes than a damaged answer: a drafter that is dead for everyone, or
     text that none could guess. So it ends a stream by itself only if this stream or its replica has
     shown that the drafter works, and the text is no row of keys or numbers; otherwise another
-    detector must agree (see ``fusion``). High acceptance never does: honest
-    copying is accepted like a loop, so the text must be on its way to being one.
+    detector must agree (see ``fusion``). High acceptance never does: honest copying is accepted
+    like a loop, so the text must be on its way to being one.
 
     Args:
         baselines: of this model and engine, by the number of drafts; where there is none, the
@@ -41,7 +40,7 @@ class CalibratedAcceptance:
 
     def __init__(
         self,
-        baselines: ByDrafts = MappingProxyType({}),
+        baselines: ByDrafts = NO_BASELINES,
         *,
         bound: float = DEFAULT_BOUND,
         state: DraftState = DraftState.UNKNOWN,
@@ -141,20 +140,21 @@ def published_baseline(num_drafts: int) -> AcceptanceBaseline:
 
 def low_verdict(test: SequentialAcceptance, tokens: int) -> Verdict:
     """The finding of low acceptance, told in numbers that a person can check."""
-    onset = test.low.onset_token
+    evidence = {
+        "accept_length": test.accept_length_since or 0.0,
+        "steps": float(test.steps - test.low.steps_before),
+        "p_value": test.low.p_value(),
+    }
+    if test.accept_length_before is not None:  # a number each: JSON knows no NaN
+        evidence["accept_length_before"] = test.accept_length_before
     return Verdict(
         kind=AnomalyKind.GARBLED,
         detector=CalibratedAcceptance.name,
         score=test.low.bits,
-        onset_token=onset,
+        onset_token=test.low.onset_token,
         alarm_token=tokens,
         reason=describe_low(test),
-        evidence={
-            "accept_length": test.accept_length_since or 0.0,
-            "accept_length_before": test.accept_length_before or math.nan,
-            "steps": float(test.steps - test.low.steps_before),
-            "p_value": test.low.p_value(),
-        },
+        evidence=evidence,
     )
 
 

@@ -5,12 +5,15 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib import resources
+from types import MappingProxyType
 from typing import Any, Self
 
 from detectors.acceptance.baseline import AcceptanceBaseline
 
 ByDrafts = Mapping[int, AcceptanceBaseline]
 """Baselines of one model and engine by the most drafts of a step."""
+
+NO_BASELINES: ByDrafts = MappingProxyType({})
 
 
 class BaselineLibrary:

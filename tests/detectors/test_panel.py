@@ -1,5 +1,6 @@
 """The panels fail open, and every detector keeps the contract."""
 
+import gc
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 
 from detectors.acceptance.calibrated import CalibratedAcceptance
-from detectors.acceptance.library import packaged_baselines
+from detectors.acceptance.library import ByDrafts, packaged_baselines
 from detectors.acceptance.published import AcceptanceThresholds, HighAcceptance, LowAcceptance
 from detectors.detector import Detector
 from detectors.draft_health import DraftState
@@ -253,3 +254,13 @@ def test_watching_is_any_detectors_watching() -> None:
     for _ in range(40):
         panel.update(GARBLED_STEP)
     assert panel.is_watching
+
+
+@pytest.mark.parametrize("baselines", [BASELINES, {}], ids=["baseline", "none"])
+def test_a_panel_goes_when_its_stream_goes(baselines: ByDrafts) -> None:
+    """Thousands of streams a minute: none may wait for the garbage collector."""
+    panel = DefaultPanel(baselines=baselines)
+    first_verdict(panel, stream(PROSE))
+    gc.collect()
+    del panel
+    assert gc.collect() == 0

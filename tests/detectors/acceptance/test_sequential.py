@@ -1,5 +1,6 @@
 """The sequential test, and the detector around it."""
 
+import math
 import random
 from dataclasses import replace
 from typing import Any
@@ -69,6 +70,7 @@ def test_the_replicas_health_makes_it_believed() -> None:
     assert verdict is not None
     assert verdict.alarm_token <= 36
     assert "since the first token" in verdict.reason
+    assert all(math.isfinite(value) for value in verdict.evidence.values())
 
 
 def test_high_acceptance_alone_stops_nothing() -> None:
