@@ -18,12 +18,12 @@ from tokenizers import Tokenizer
 
 from inference_backend.model.progress import ProgressBar
 from inference_backend.model.source import load_model_files
+from monitor.offline.loops import final_loop
 
 WINDOW_STEPS = 16
 BEFORE, AFTER, EVERY = 96, 192, 4  # tokens around the onset, and between two points
 HEALTHY_ORIGIN = 96
 RARE_SHARE = 0.02  # of the characters after the onset outside of ASCII: rare-character output
-MIN_COPIES, MIN_SPAN, LONGEST_PERIOD = 3, 48, 200
 RUNS = 80
 
 
@@ -33,18 +33,6 @@ class Run:
 
     record: dict[str, Any]
     onset: int
-
-
-def loop_start(tokens: Sequence[int]) -> int | None:
-    """Where the exact cycle begins in which the tokens end, ``None`` without one."""
-    for period in range(1, LONGEST_PERIOD + 1):
-        start = len(tokens)
-        while start > period and tokens[start - 1] == tokens[start - 1 - period]:
-            start -= 1
-        matched = len(tokens) - start
-        if matched >= max(MIN_SPAN, (MIN_COPIES - 1) * period):
-            return start - period
-    return None
 
 
 def curve(run: Run, read: Callable[[int, int, int], float]) -> dict[int, float]:
@@ -84,7 +72,7 @@ def kinds(folder: Path, decode: Callable[[Sequence[int]], str]) -> dict[str, lis
     """Runs of each kind, of all temperatures."""
     found: dict[str, list[Run]] = {"healthy": [], "repeating": [], "garbled": [], "rare": []}
     for record in read_records(folder, "none"):
-        start = loop_start(record["token_ids"])
+        start = final_loop(record["token_ids"])
         if start is None and len(record["token_ids"]) > HEALTHY_ORIGIN + AFTER:
             found["healthy"].append(Run(record, HEALTHY_ORIGIN))
         elif start is not None and BEFORE / 2 < start < len(record["token_ids"]) - AFTER:
@@ -94,7 +82,7 @@ def kinds(folder: Path, decode: Callable[[Sequence[int]], str]) -> dict[str, lis
             onset = record["onset_token"]
             if onset is None or onset < BEFORE / 2 or len(record["token_ids"]) < onset + AFTER / 2:
                 continue
-            if loop_start(record["token_ids"][:onset]) is not None:
+            if final_loop(record["token_ids"][:onset]) is not None:
                 continue  # it had been looping before its cache was damaged
             text = decode(record["token_ids"][onset:])
             share = sum(not character.isascii() for character in text) / max(1, len(text))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from benchmarks.results import Report, publish
-from detectors.acceptance.baseline import HORIZON_STEPS, AcceptanceBaseline
+from detectors.acceptance.baseline import AcceptanceBaseline, prior_weight
 from detectors.acceptance.law import Law
 from detectors.acceptance.library import packaged_baselines
 from monitor.interval import clopper_pearson
@@ -60,8 +60,7 @@ def alarms(
     largest = np.zeros(BATCH)
     found = {}
     for step, counts in enumerate(requests(kind, baseline, LENGTHS[-1], random), 1):
-        weight = HORIZON_STEPS / ((HORIZON_STEPS + step - 1) * (HORIZON_STEPS + step))
-        value = (value + weight) * ratios[counts]
+        value = (value + prior_weight(step)) * ratios[counts]
         np.maximum(largest, value, out=largest)
         if step in LENGTHS:
             found.update({(bound, step): int((largest >= 1 / bound).sum()) for bound in BOUNDS})

@@ -63,11 +63,6 @@ class Repetition:
         return 1.0 + cycle.span / cycle.period if cycle.period else 0.0
 
     @property
-    def matched_tokens(self) -> int:
-        """Tokens since the second copy began (estimated for text)."""
-        return round(self._cycle.span * self._tokens_per_symbol)
-
-    @property
     def onset_token(self) -> int | None:
         """First token of the first copy (estimated for text); ``None`` when the tail is no copy."""
         cycle = self._cycle

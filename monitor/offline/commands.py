@@ -17,13 +17,14 @@ from monitor.offline.calibrate import Learned, describe
 from monitor.offline.errors import BadRecording
 from monitor.offline.evaluate import GROUPINGS, Evaluation, contenders
 from monitor.offline.live import LiveTraffic
-from monitor.offline.panels import PanelChoice, Panels
+from monitor.offline.panels import Panels
 from monitor.offline.plot import save_plot, terminal_plot
 from monitor.offline.progress import SHORT_BYTES, error_console, with_progress
 from monitor.offline.reading import count_records, read_recordings, size_of
 from monitor.offline.recording import Recording
 from monitor.offline.scan import Summary, json_line, print_finding, scan
 from monitor.offline.table import LEAST_WIDTH, NOTES, results_table
+from retry_proxy.config import PanelName
 
 STATUS_FOUND, STATUS_BAD_INPUT = 1, 2
 
@@ -38,7 +39,7 @@ Baselines = Annotated[
     ),
 ]
 PanelOption = Annotated[
-    PanelChoice, typer.Option("--panel", help="All detectors, or the published thresholds alone.")
+    PanelName, typer.Option("--panel", help="All detectors, or the published thresholds alone.")
 ]
 Replica = Annotated[
     DraftState,
@@ -143,7 +144,7 @@ def scan_command(
         bool, typer.Option("--fail-on-finding", help="End with status 1 if anything is found.")
     ] = False,
     baseline: Baselines = None,
-    panel: PanelOption = PanelChoice.DEFAULT,
+    panel: PanelOption = PanelName.DEFAULT,
     replica: Replica = DraftState.UNKNOWN,
 ) -> None:
     """See ``SCAN_HELP``."""
@@ -188,7 +189,7 @@ def calibrate_command(
     with told_errors():
         if (proxy is None) == (not files):
             raise BadRecording("give recordings, or --proxy URL; see `specwatch calibrate --help`")
-        panels = Panels(PanelChoice.DEFAULT, load_baselines(baseline))
+        panels = Panels(PanelName.DEFAULT, load_baselines(baseline))
         learned = Learned()
         for record in _lessons(files or [], proxy, requests, seconds):
             learned.add(record, panels)
@@ -249,7 +250,7 @@ def evaluate_command(
         unknown = [name for name in grouping if name not in GROUPINGS]
         if unknown:
             raise BadRecording(f"--by {unknown[0]}: choose from {', '.join(GROUPINGS)}")
-        panels = Panels(PanelChoice.DEFAULT, load_baselines(baseline), replica)
+        panels = Panels(PanelName.DEFAULT, load_baselines(baseline), replica)
         evaluation = Evaluation(contenders(panels, with_rivals), grouping, onset_slack)
         for record in read_with_progress(files, "evaluating"):
             if split is None or record.split == split:

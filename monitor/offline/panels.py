@@ -1,6 +1,5 @@
 """Which detectors look at a recording."""
 
-import enum
 from dataclasses import dataclass, field
 
 from detectors.acceptance.calibrated import CalibratedAcceptance
@@ -12,13 +11,7 @@ from detectors.panels import DefaultPanel, published_panel
 from detectors.repetition import Repetition
 from detectors.text.gibberish import Gibberish
 from monitor.offline.recording import Recording
-
-
-class PanelChoice(enum.StrEnum):
-    """The panels that a command can be asked for."""
-
-    DEFAULT = "default"
-    PUBLISHED = "published"
+from retry_proxy.config import PanelName
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +22,13 @@ class Panels:
         state: what is known of the drafter of the replica that wrote the recordings.
     """
 
-    choice: PanelChoice = PanelChoice.DEFAULT
+    choice: PanelName = PanelName.DEFAULT
     baselines: BaselineLibrary = field(default_factory=packaged_baselines)
     state: DraftState = DraftState.UNKNOWN
 
     def panel(self, record: Recording) -> Panel:
         """The one chosen."""
-        if self.choice is PanelChoice.PUBLISHED:
+        if self.choice is PanelName.PUBLISHED:
             return published_panel()
         found = self.baselines.find(record.model, record.engine)
         return DefaultPanel(baselines=found, state=self.state)

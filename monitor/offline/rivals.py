@@ -5,6 +5,7 @@ They keep what their rule needs, which may be more memory and time than a detect
 
 import re
 import zlib
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator
 
@@ -29,7 +30,7 @@ class Rule:
         return Verdict(kind, self.name, score, max(0, onset), tokens, self.name)
 
 
-class TextRule(Rule):
+class TextRule(Rule, ABC):
     """A rule that looks at the last characters from time to time.
 
     The looks are cut by characters, not by chunks.
@@ -57,9 +58,9 @@ class TextRule(Rule):
             self._tail = self._tail[max(0, end - self._window) :]
         return None
 
+    @abstractmethod
     def look(self, text: str, tokens: int) -> Verdict | None:
         """What the rule says of one window."""
-        raise NotImplementedError
 
 
 class RegexRule(TextRule):

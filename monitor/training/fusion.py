@@ -97,23 +97,21 @@ def learn(found: Sequence[Course], trained_on: str) -> FusionWeights:
 
 def fit(train: Sequence[Course], hard: Sequence[Features | None]) -> FusionWeights:
     """Logistic regression; no evidence may speak for health but text that reads well."""
-    rows, labels, masses = [], [], []
+    rows, labels = [], []
     for course in train:
         for features, is_damaged in _looks(course):
             rows.append(features)
             labels.append(is_damaged)
-            masses.append(1.0)
     for worst in hard:
         if worst is not None:
             rows.append(worst)
             labels.append(False)
-            masses.append(1.0)
-    data, target, mass = _matrix(rows), np.asarray(labels), np.asarray(masses)
+    data, target = _matrix(rows), np.asarray(labels)
     kept = np.ones(len(FEATURES), bool)
     while True:
         # The two classes count alike; the prior comes in by the intercept.
         model = LogisticRegression(C=1.0, class_weight="balanced", max_iter=1000)
-        model.fit(data[:, kept], target, sample_weight=mass)
+        model.fit(data[:, kept], target)
         coefficients = np.zeros(len(FEATURES))
         coefficients[kept] = model.coef_[0]
         if (coefficients >= 0).all():
