@@ -32,6 +32,8 @@ class AcceptanceLog:
         }
         if event.drafted is not None and event.steps:
             row["num_drafts"] = max(-(-event.drafted // event.steps), *event.accepted_per_step)
+        if event.temperature is not None:
+            row["temperature"] = event.temperature
         self._kept.append((self._count, row))
 
     def page(self, since: int) -> dict[str, Any]:

@@ -64,6 +64,7 @@ class AttemptEnded:
         text_sample: short sample around the onset, only where evidence capture is switched on.
         accepted_per_step: drafts accepted in each of the first steps, one byte a step; empty where
             the engine tells upper bounds or several steps at once.
+        temperature: of the request, if it named one.
     """
 
     request_id: str
@@ -87,6 +88,7 @@ class AttemptEnded:
     error: str | None = None
     text_sample: str | None = None
     accepted_per_step: bytes = b""
+    temperature: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

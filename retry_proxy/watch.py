@@ -10,6 +10,7 @@ from detectors.panel import Panel
 from detectors.panels import DefaultPanel, published_panel
 from retry_proxy.config import PanelName, ProxyConfig
 from retry_proxy.engines.adapter import EngineProfile
+from retry_proxy.engines.call import GenerationCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +26,8 @@ class Learned:
     weights: FusionWeights = field(default_factory=packaged_weights)
 
 
-BuildPanel = Callable[[EngineProfile, str, DraftState], Panel]
-"""A fresh panel for a replica's engine, the model that was asked for, and the drafter's state."""
+BuildPanel = Callable[[EngineProfile, GenerationCall, DraftState], Panel]
+"""A fresh panel for a replica's engine, what was asked for, and the drafter's state."""
 
 
 class PanelBuilder:
@@ -36,21 +37,22 @@ class PanelBuilder:
         self._config = config
         self._learned = learned
 
-    def build(self, profile: EngineProfile, model: str, state: DraftState) -> Panel:
+    def build(self, profile: EngineProfile, call: GenerationCall, state: DraftState) -> Panel:
         """A fresh panel.
 
         Args:
             profile: of the replica; the model it serves goes before the one that was asked for,
                 which is often an alias.
-            model: that the request asks for, ``""`` where it names none.
+            call: names the model, perhaps, and the temperature.
             state: what is known of the replica's drafter.
         """
         config = self._config
         if config.panel is PanelName.PUBLISHED:
             return published_panel(config.thresholds)
         find = self._learned.baselines.find
-        names = dict.fromkeys((model, *profile.models[:1]))
-        found = next((hit for name in names if (hit := find(name, profile.name))), {})
+        names = dict.fromkeys((call.model, *profile.models[:1]))
+        hits = (find(name, profile.name, call.temperature) for name in names)
+        found = next((hit for hit in hits if hit), {})
         return DefaultPanel(
             baselines=found,
             weights=self._learned.weights,

@@ -4,7 +4,7 @@ Learned from healthy requests; ``published`` stands in until there is one.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from functools import cached_property
 from typing import Any, Self
 
@@ -44,6 +44,8 @@ class AcceptanceBaseline:
         floor: the worst healthy law: every healthy step, given the past, accepts at least as much.
         ceiling: the same upwards.
         request_accept_lengths: 1st, 10th, 50th, 90th and 99th percentile over requests.
+        max_temperature: it is for requests up to this one: the cooler, the more drafts are accepted
+            in the worst case. ``None`` is for all.
     """
 
     model: str
@@ -55,6 +57,7 @@ class AcceptanceBaseline:
     floor: Law
     ceiling: Law
     request_accept_lengths: tuple[float, ...] = ()
+    max_temperature: float | None = None
 
     @property
     def is_learned(self) -> bool:
@@ -100,6 +103,7 @@ class AcceptanceBaseline:
         *,
         model: str = "",
         engine: str = "",
+        max_temperature: float | None = None,
     ) -> Self:
         """Learns from healthy requests; each is its accepted drafts, step by step.
 
@@ -121,6 +125,7 @@ class AcceptanceBaseline:
             floor=_first_that_keeps(requests, histogram, with_none_accepted, damaged_law, 0),
             ceiling=_first_that_keeps(requests, histogram, with_all_accepted, looping_law, -1),
             request_accept_lengths=tuple(_percentile(lengths, at) for at in (1, 10, 50, 90, 99)),
+            max_temperature=max_temperature,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -133,12 +138,13 @@ class AcceptanceBaseline:
         Raises:
             ValueError: a field is missing, unknown or of the wrong length.
         """
-        names = {field.name for field in fields(cls)}
-        if set(values) != names:
-            wrong = sorted(names.symmetric_difference(values))
+        needed = {field.name for field in fields(cls) if field.default is MISSING}
+        known = {field.name for field in fields(cls)}
+        wrong = sorted((needed - set(values)) | (set(values) - known))
+        if wrong:
             raise ValueError(f"a baseline has other fields than expected: {', '.join(wrong)}")
         tuples = ("histogram", "floor", "ceiling", "request_accept_lengths")
-        found = cls(**{**values, **{name: tuple(values[name]) for name in tuples}})
+        found = cls(**{**values, **{name: tuple(values.get(name, ())) for name in tuples}})
         for name in ("histogram", "floor", "ceiling"):
             if len(getattr(found, name)) != found.num_drafts + 1:
                 raise ValueError(f"{name} needs {found.num_drafts + 1} shares, one a count")

@@ -3,7 +3,7 @@
 import math
 from functools import cache
 
-from detectors.acceptance.baseline import AcceptanceBaseline
+from detectors.acceptance.baseline import HORIZON_STEPS, AcceptanceBaseline
 from detectors.acceptance.encoded import TAIL_CHARACTERS, is_encoded
 from detectors.acceptance.library import NO_BASELINES, ByDrafts, choose
 from detectors.acceptance.sequential import SequentialAcceptance
@@ -13,8 +13,9 @@ from detectors.repetition import Repetition
 from detectors.verdict import AnomalyKind, Verdict
 
 DEFAULT_BOUND = 1e-4
-_STEPS_TO_BE_FINE = 16
-_BITS_TO_BE_FINE = 3.0
+_STEPS_TO_VOUCH = 16
+_EVIDENCE_TO_ASK = 32.0 / HORIZON_STEPS  # five bits; an alarm takes about fifteen
+_LONGEST_TAIL = 192  # to cut seldom
 USUAL_DRAFTS = 3  # where the engine tells neither drafts nor a baseline
 
 
@@ -27,6 +28,10 @@ class CalibratedAcceptance:
     detector must agree (see ``fusion``). High acceptance never does: honest copying is accepted
     like a loop, so the text must be on its way to being one.
 
+    ``vouches`` says that drafts are accepted as usual: what the model writes is what it means to
+    write. For exact readings only, as an upper bound that is high says nothing; and kept, not
+    computed when asked, as others ask after every chunk.
+
     Args:
         baselines: of this model and engine, by the number of drafts; where there is none, the
             published accept length is tested from the first step on.
@@ -36,7 +41,10 @@ class CalibratedAcceptance:
     """
 
     name = "acceptance"
-    __slots__ = ("_baselines", "_is_believed_replica", "_least", "_repetition", "_tail", "test")
+    is_watching = False  # the fusion watches: it knows what else speaks for or against
+    __slots__ = (
+        "_baselines", "_is_believed_replica", "_least", "_repetition", "_tail", "test", "vouches",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -52,11 +60,7 @@ class CalibratedAcceptance:
         self._least = 1.0 / bound
         self._is_believed_replica = state is DraftState.HEALTHY
         self.test: SequentialAcceptance | None = None
-
-    @property
-    def is_watching(self) -> bool:
-        """The fusion watches: it knows what else speaks for or against."""
-        return False
+        self.vouches = False
 
     @property
     def is_believed(self) -> bool:
@@ -64,21 +68,7 @@ class CalibratedAcceptance:
         is_known = self._is_believed_replica or (
             self.test is not None and self.test.was_healthy_before
         )
-        return is_known and not is_encoded(self._tail)
-
-    @property
-    def is_fine(self) -> bool:
-        """Drafts are accepted as usual: what the model writes is what it means to write.
-
-        Exact readings only; an upper bound that is high says nothing.
-        """
-        test = self.test
-        return (
-            test is not None
-            and test.is_exact
-            and test.steps >= _STEPS_TO_BE_FINE
-            and test.low.bits < _BITS_TO_BE_FINE
-        )
+        return is_known and not is_encoded(self._tail[-TAIL_CHARACTERS:])
 
     @property
     def low_bits(self) -> float:
@@ -96,10 +86,14 @@ class CalibratedAcceptance:
             if not observation.steps:
                 return None
             test = self.test = SequentialAcceptance(self._baseline_for(observation))
-        self._tail = (self._tail + observation.text)[-TAIL_CHARACTERS:]
+        tail = self._tail = self._tail + observation.text
+        if len(tail) > _LONGEST_TAIL:
+            self._tail = tail[-TAIL_CHARACTERS:]
         if not test.update(observation, tokens):
             return None
-        if test.low.value >= self._least and self.is_believed:
+        low = test.low.value
+        self.vouches = low < _EVIDENCE_TO_ASK and test.steps >= _STEPS_TO_VOUCH and test.is_exact
+        if low >= self._least and self.is_believed:
             return low_verdict(test, tokens)
         if test.high.value >= self._least and self._is_repeating:
             return self._high_verdict(test, tokens)

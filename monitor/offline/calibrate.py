@@ -1,8 +1,9 @@
 """``specwatch calibrate``: what healthy acceptance looks like, learned from recordings."""
 
+import math
 import statistics
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -13,6 +14,10 @@ from monitor.offline.recording import Recording
 from monitor.offline.replay import observations
 from monitor.offline.watch import follow
 
+GREEDY = 0.0
+"""Greedy requests are told apart: their drafts are accepted most steadily, so that a drop shows in
+half the time."""
+
 
 class Source(NamedTuple):
     """What one baseline is for."""
@@ -20,12 +25,24 @@ class Source(NamedTuple):
     model: str
     engine: str
     num_drafts: int
+    max_temperature: float = math.inf
 
     @property
     def title(self) -> str:
         engine = f" on {self.engine}" if self.engine else ""
         drafts = f"{self.num_drafts} draft{'' if self.num_drafts == 1 else 's'} a step"
-        return f"{self.model or 'any model'}{engine}, {drafts}"
+        greedy = ", temperature 0" if self.max_temperature == GREEDY else ""
+        return f"{self.model or 'any model'}{engine}, {drafts}{greedy}"
+
+    def learn(self, requests: Sequence[Sequence[int]]) -> AcceptanceBaseline:
+        """Its baseline."""
+        return AcceptanceBaseline.learn(
+            requests,
+            self.num_drafts,
+            model=self.model,
+            engine=self.engine,
+            max_temperature=None if self.max_temperature == math.inf else self.max_temperature,
+        )
 
 
 class Skipped:
@@ -52,16 +69,20 @@ class Learned:
             self.skipped[reason] += 1
             return reason
         source = Source(record.model or "", record.engine or "", record.most_drafts or 0)
-        self.requests.setdefault(source, []).append(record.accepted_per_step or ())
+        self._teach(source, record)
+        if record.temperature == GREEDY:
+            self._teach(source._replace(max_temperature=GREEDY), record)
         return None
 
+    def _teach(self, source: Source, record: Recording) -> None:
+        self.requests.setdefault(source, []).append(record.accepted_per_step or ())
+
     def library(self) -> BaselineLibrary:
-        """A baseline for each model, engine and number of drafts."""
+        """A baseline for each model, engine and number of drafts; greedy ones apart, if enough."""
         return BaselineLibrary(
-            AcceptanceBaseline.learn(
-                requests, source.num_drafts, model=source.model, engine=source.engine
-            )
+            source.learn(requests)
             for source, requests in sorted(self.requests.items())
+            if source.max_temperature == math.inf or len(requests) >= MIN_REQUESTS
         )
 
 

@@ -26,6 +26,7 @@ class GenerationCall:
         model: model name, ``""`` where the request names none.
         choices: how many answers it wants (``n``).
         max_tokens: its own limit, ``None`` if it named none.
+        temperature: ``None`` if it named none; 0 where only the likeliest token may be taken.
         wants_usage, wants_continuous_usage, wants_spec_details, wants_token_ids: what it asked to
             be sent; the proxy asks for more and strips the rest.
         is_watched: the proxy can stream it upstream and watch it; otherwise it passes through
@@ -40,6 +41,7 @@ class GenerationCall:
     model: str
     choices: int
     max_tokens: int | None
+    temperature: float | None
     wants_usage: bool
     wants_continuous_usage: bool
     wants_spec_details: bool
@@ -107,6 +109,7 @@ def parse_call(route: Route, raw: bytes) -> GenerationCall:
         model=_optional(body, "model", str) or "",
         choices=choices,
         max_tokens=_max_tokens(route, sampling),
+        temperature=_temperature(sampling),
         wants_usage=not is_streaming or bool(stream_options.get("include_usage")),
         wants_continuous_usage=bool(stream_options.get("continuous_usage_stats")),
         wants_spec_details=bool(body.get("return_spec_tokens_details")),
@@ -144,6 +147,14 @@ def _max_tokens(route: Route, sampling: dict[str, Any]) -> int | None:
         if isinstance(value, int) and not isinstance(value, bool):
             return value
     return None
+
+
+def _temperature(sampling: dict[str, Any]) -> float | None:
+    """As the engine will read it; what is no number is the engine's to refuse."""
+    if sampling.get("top_k") == 1:
+        return 0.0
+    value = sampling.get("temperature")
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _client_rid(body: dict[str, Any]) -> str | None:

@@ -154,6 +154,7 @@ class AttemptRecord:
                 error=error,
                 text_sample=None if attempt is None else attempt.sample(),
                 accepted_per_step=b"" if attempt is None else bytes(attempt.accepted_per_step),
+                temperature=request.call.temperature,
             )
         )
 

@@ -173,9 +173,7 @@ class Relay:
             config=services.config,
             policy=services.policy if self._call.is_streaming else _WHOLE,
             answer=self._answer,
-            panel=services.build_panel(
-                adapter.profile, self._call.model, replica.draft_health.state
-            ),
+            panel=services.build_panel(adapter.profile, self._call, replica.draft_health.state),
             reader=adapter.reader(self._call),
             decide=lambda verdict: self._decide_verdict(replica, verdict),
             kept_characters=0 if services.text_sink is None else services.text_sink.kept_characters,

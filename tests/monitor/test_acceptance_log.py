@@ -56,8 +56,9 @@ def test_it_forgets_the_oldest() -> None:
 
 def test_a_row_is_a_recording() -> None:
     log = AcceptanceLog()
-    log.take(healthy(1))
+    log.take(healthy(1, temperature=0.7))
     record = parse_line(msgspec.json.encode(log.page(0)["attempts"][0]), "proxy", 1)
     assert problem(record) is None
     assert record.most_drafts == 3
+    assert record.temperature == 0.7
     assert record.accepted_per_step == (3, 0, 1, 2) * 10

@@ -3,16 +3,23 @@
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
+from detectors.acceptance.baseline import AcceptanceBaseline
+from detectors.acceptance.library import BaselineLibrary
 from detectors.draft_health import DraftState
+from detectors.observation import Observation
 from detectors.panel import Panel
+from detectors.panels import DefaultPanel
 from retry_proxy.app import GenerationEndpoint, build_services
+from retry_proxy.config import ProxyConfig
 from retry_proxy.engines.adapter import EngineProfile, FinalCounters
-from retry_proxy.engines.call import Route
+from retry_proxy.engines.call import GenerationCall, Route, parse_call
 from retry_proxy.errors import ConnectFailed
 from retry_proxy.events import DraftHealthChanged
 from retry_proxy.pass_through import PassThrough
+from retry_proxy.watch import Learned, PanelBuilder
 from tests.fakes.asgi_client import post
 from tests.fakes.engine import FakeEngine
 from tests.fakes.proxy import Proxy, proxy_for, request_body
@@ -66,6 +73,22 @@ async def test_a_replica_that_comes_back_is_judged_anew() -> None:
     assert health_changes(proxy) == [DraftState.HEALTHY, DraftState.UNKNOWN]
 
 
+@pytest.mark.parametrize(("temperature", "expected"), [(0, 0.0), (0.7, None), (None, None)])
+def test_greedy_requests_are_compared_with_greedy_ones(
+    temperature: float | None, expected: float | None
+) -> None:
+    sampled = replace(AcceptanceBaseline.published(3), model="m", requests=100)
+    library = BaselineLibrary([sampled, replace(sampled, max_temperature=0.0)])
+    builder = PanelBuilder(ProxyConfig(replicas=("http://127.0.0.1:1",)), Learned(library))
+    body = {"model": "m"} | ({} if temperature is None else {"temperature": temperature})
+    call = parse_call(Route.CHAT, msgspec.json.encode(body))
+    panel = builder.build(EngineProfile(name="sglang"), call, DraftState.HEALTHY)
+    assert isinstance(panel, DefaultPanel)
+    panel.update(Observation(text="a", new_tokens=2, steps=1, drafted=3, accepted=1))
+    assert panel.acceptance.test is not None
+    assert panel.acceptance.test.baseline.max_temperature == expected
+
+
 async def test_an_engine_without_counters_stays_unknown() -> None:
     """And says nothing."""
     async with FakeEngine(40) as one, proxy_for(one) as proxy:
@@ -83,9 +106,9 @@ async def test_each_panel_is_built_for_what_is_known_of_its_replica() -> None:
     async with FakeEngine(200) as one, proxy_for(one) as proxy:
         services = build_services(proxy.config, proxy.sink, proxy.fleet)
 
-        def build_panel(profile: EngineProfile, model: str, state: DraftState) -> Panel:
+        def build_panel(profile: EngineProfile, call: GenerationCall, state: DraftState) -> Panel:
             known.append(state)
-            return services.build_panel(profile, model, state)
+            return services.build_panel(profile, call, state)
 
         watched = replace(services, build_panel=build_panel)
         endpoint = GenerationEndpoint(Route.CHAT, watched, PassThrough(proxy.fleet))

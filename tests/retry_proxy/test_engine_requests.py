@@ -123,6 +123,24 @@ def test_requests_that_are(more: dict[str, Any]) -> None:
     assert call_for(Route.CHAT, **more).is_continuable
 
 
+@pytest.mark.parametrize(
+    ("more", "temperature"),
+    [
+        ({}, None),
+        ({"temperature": 0}, 0.0),
+        ({"temperature": 0.7}, 0.7),
+        ({"temperature": 1.0, "top_k": 1}, 0.0),
+        ({"temperature": "hot"}, None),
+        ({"temperature": True}, None),
+    ],
+)
+def test_the_temperature_that_a_request_names(
+    more: dict[str, Any], temperature: float | None
+) -> None:
+    assert call_for(Route.CHAT, **more).temperature == temperature
+    assert call_for(Route.GENERATE, sampling_params=more).temperature == temperature
+
+
 @pytest.mark.parametrize("more", [{"stream": 1}, {"n": "two"}, {"stream_options": []}, {"n": True}])
 def test_wrong_types_that_the_proxy_reads_are_refused(more: dict[str, Any]) -> None:
     with pytest.raises(InvalidBody):

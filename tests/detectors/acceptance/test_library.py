@@ -9,6 +9,8 @@ from detectors.acceptance.library import BaselineLibrary, choose, packaged_basel
 
 THREE = replace(AcceptanceBaseline.published(3), model="Llama", requests=100)
 FIVE = replace(AcceptanceBaseline.published(5), model="Llama", requests=100)
+GREEDY = replace(THREE, max_temperature=0.0)
+WARM = replace(THREE, max_temperature=0.7)
 ON_SGLANG = replace(THREE, engine="sglang", requests=200)
 
 
@@ -18,6 +20,21 @@ def test_an_engines_own_baseline_goes_before_that_of_any_engine() -> None:
     assert library.find("LLAMA", "vllm") == {3: THREE, 5: FIVE}
     assert library.find("other") == {}
     assert library.find(None) == {}
+
+
+@pytest.mark.parametrize(
+    ("temperature", "found"), [(None, THREE), (0.0, GREEDY), (0.1, WARM), (0.7, WARM), (0.8, THREE)]
+)
+def test_the_coolest_that_covers_the_temperature(
+    temperature: float | None, found: AcceptanceBaseline
+) -> None:
+    for order in ([THREE, WARM, GREEDY], [GREEDY, WARM, THREE]):
+        assert BaselineLibrary(order).find("llama", temperature=temperature) == {3: found}
+
+
+def test_the_engines_own_goes_before_a_cooler_one_of_any_engine() -> None:
+    library = BaselineLibrary([GREEDY, ON_SGLANG])
+    assert library.find("llama", "sglang", 0.0) == {3: ON_SGLANG}
 
 
 @pytest.mark.parametrize(("drafted", "width"), [(None, 3), (2, 3), (3, 3), (4, 5), (6, None)])
