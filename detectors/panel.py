@@ -33,7 +33,8 @@ class Panel:
         is_watching = False
         for detector in self._detectors:
             try:
-                is_watching = detector.is_watching or is_watching
+                if detector.is_watching:
+                    is_watching = True
             except Exception:  # supervisor: a detector's bug must not cost the client its answer
                 self._retire(detector)
         return is_watching

@@ -38,27 +38,26 @@ class DefaultPanel(Panel):
         thresholds: AcceptanceThresholds = _PUBLISHED,
     ) -> None:
         self.repetition = Repetition()
-        self.text = Gibberish()
         self.acceptance = CalibratedAcceptance(
             baselines, bound=false_alarm_bound, state=state, repetition=self.repetition
         )
+        # A damaged cache shows in the drafts: odd text whose drafts are accepted as usual is what
+        # the model means to write.
+        self.text = Gibberish(witness=self.acceptance)
         self.fusion = Fusion(
             packaged_weights() if weights is None else weights,
             self.acceptance,
             self.repetition,
             self.text,
         )
-        # A damaged cache shows in the drafts: odd text whose drafts are accepted as usual is what
-        # the model means to write. (Names, not ``self``: a cycle would wait for the collector.)
-        acceptance = self.acceptance
-        text = Agreed(self.text, lambda: not acceptance.is_fine)
         # Acceptance reads repetition, the fusion reads all: each comes after what it reads.
-        detectors: list[Detector] = [self.repetition, self.acceptance, text, self.fusion]
+        detectors: list[Detector] = [self.repetition, self.acceptance, self.text, self.fusion]
         if not baselines:
             detectors += self._published(thresholds)
         super().__init__(detectors)
 
     def _published(self, thresholds: AcceptanceThresholds) -> list[Detector]:
+        # Names, not ``self``: a cycle would wait for the collector.
         acceptance, repetition, fusion = self.acceptance, self.repetition, self.fusion
         return [
             Agreed(

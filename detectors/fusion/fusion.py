@@ -22,6 +22,7 @@ class Fusion:
     """Reads the other detectors of the same stream, which must have seen the observation first.
 
     Acceptance counts after every step; the rest, which changes more slowly, every few tokens.
+    Nothing is decided while acceptance vouches for the stream.
     """
 
     name = "fusion"
@@ -33,6 +34,7 @@ class Fusion:
         "_surprisal",
         "_text",
         "_weights",
+        "is_watching",
         "score",
     )
 
@@ -47,14 +49,11 @@ class Fusion:
         self._acceptance = acceptance
         self._repetition = repetition
         self._text = text
-        self._surprisal = Surprisal()
+        self._surprisal: Surprisal | None = None  # few engines tell
         self._look_at = 0  # tokens
         self._rest = weights.intercept  # the score without low acceptance
         self.score = weights.intercept
-
-    @property
-    def is_watching(self) -> bool:
-        return self.score >= self._weights.watch_score
+        self.is_watching = False
 
     @property
     def is_text_suspect(self) -> bool:
@@ -72,18 +71,22 @@ class Fusion:
         return self._read(UPPER[0] if self._is_believed else self._weights.most_unbelieved_bits)
 
     def _read(self, most_bits: float) -> Features:
-        return read_features(
-            self._acceptance, self._text, self._repetition, self._surprisal.surge, most_bits
-        )
+        surge = self._surprisal.surge if self._surprisal is not None else 0.0
+        return read_features(self._acceptance, self._text, self._repetition, surge, most_bits)
 
     def update(self, observation: Observation, tokens: int) -> Verdict | None:
         if observation.logprobs:
+            self._surprisal = self._surprisal or Surprisal()
             self._surprisal.update(observation.logprobs)
-        weights = self._weights
+        acceptance, weights = self._acceptance, self._weights
+        if acceptance.vouches:
+            self.score = self._rest
+            self.is_watching = False
+            return None
         if tokens >= self._look_at:
             self._look_at = tokens - tokens % _LOOK_TOKENS + _LOOK_TOKENS
             self._rest = weights.score(self._read(most_bits=0.0))
-        test = self._acceptance.test
+        test = acceptance.test
         if test is None or test.low.value < _LITTLE:
             self.score = self._rest
         else:
@@ -91,6 +94,7 @@ class Fusion:
             if bits > weights.most_unbelieved_bits and not self._is_believed:
                 bits = weights.most_unbelieved_bits
             self.score = self._rest + weights.weights[0] * bits
+        self.is_watching = self.score >= weights.watch_score
         return self._verdict(tokens) if self.score >= weights.alarm_score else None
 
     def _verdict(self, tokens: int) -> Verdict:

@@ -1,6 +1,7 @@
 """Garbled text, rare characters and run-on chains of one stream."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from detectors.observation import Observation
 from detectors.text.characters import SIGNS, WINDOW_CHARACTERS, CharacterScore
@@ -16,6 +17,19 @@ _LARGEST_STEP = 3.0  # of the sum that dates the onset, per block
 _STEADY = 1.0  # log-odds that a second look in a row adds
 _RARE_SHARE = 0.5  # log-odds that a point of rare characters adds to soup
 _MOST_RARE = 6.0
+_SAMPLED_CHARACTERS = 256  # the last long block of so many is read while the witness vouches
+
+
+class Witness(Protocol):
+    """Another sign of what a model means to write: its accepted drafts."""
+
+    @property
+    def vouches(self) -> bool:
+        """Odd text would be the model's own.
+
+        So only a sample is read, to know what it is like; once the witness no longer vouches, all
+        that waits is read.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +57,25 @@ class Gibberish:
     """Reads the text in blocks of 32 or 64 characters, wherever the chunks end.
 
     What a fusion may read: ``surprise``, ``rare_score``, ``chain_score``, ``token_rank``.
+
+    Args:
+        witness: knows by other signs whether the text is what the model meant to write.
     """
 
     name = "text"
     __slots__ = (
         "_block_characters", "_block_token", "_characters", "_dating", "_letters", "_may_skip",
         "_onset_chain", "_onset_rare", "_onset_soup", "_pending", "_rank", "_run_on", "_soup",
-        "_soup_score", "_start_token", "_surprise", "_thresholds", "_token_ids",
+        "_soup_score", "_start_token", "_surprise", "_thresholds", "_token_ids", "_witness",
     )  # fmt: skip
 
-    def __init__(self, thresholds: TextThresholds = DEFAULT_THRESHOLDS) -> None:
+    def __init__(
+        self,
+        thresholds: TextThresholds = DEFAULT_THRESHOLDS,
+        witness: Witness | None = None,
+    ) -> None:
         self._thresholds = thresholds
+        self._witness = witness
         self._pending = ""
         self._block_characters = SHORT_BLOCK  # length of the next block
         self._start_token = 0  # where the block that is read began ...
@@ -64,7 +86,7 @@ class Gibberish:
         self._characters: CharacterScore | None = None  # most streams never need one
         self._run_on = RunOn()
         self._rank: TokenRank | None = None
-        self._token_ids: tuple[int, ...] = ()  # since the last block
+        self._token_ids: list[int] = []  # since the last block
         self._surprise = self._soup_score = CALM
         self._dating = 0.0  # CUSUM of the quick look: its last zero dates the soup
         self._onset_soup = self._onset_rare = self._onset_chain = 0
@@ -96,28 +118,46 @@ class Gibberish:
 
     @property
     def is_watching(self) -> bool:
+        if self._witness is not None and self._witness.vouches:
+            return False
         return self.corroborates(self._thresholds.watch_share)
 
-    def corroborates(self, share: float = 0.2) -> bool:
-        """Some statistic is past this share of its threshold.
-
-        A fifth is weak evidence: enough, within about 100 characters, to confirm a low accept
-        length, never enough alone.
-        """
+    @property
+    def level(self) -> float:
+        """The largest statistic as a share of its threshold."""
         limits = self._thresholds
-        return (
-            self._surprise >= share * limits.soup_log_odds
-            or self.rare_score >= share * limits.rare_score
-            or self._run_on.score >= share * limits.chain_score
+        return max(
+            self._surprise / limits.soup_log_odds,
+            self.rare_score / limits.rare_score,
+            self._run_on.score / limits.chain_score,
         )
+
+    def corroborates(self, share: float = 0.2) -> bool:
+        """A fifth of a threshold is weak evidence: enough, within about 100 characters, to confirm
+        a low accept length, never enough alone.
+        """
+        return self.level >= share
 
     def update(self, observation: Observation, tokens: int) -> Verdict | None:
         if observation.token_ids:
-            self._token_ids += observation.token_ids
+            self._token_ids.extend(observation.token_ids)
         pending = self._pending = self._pending + observation.text
         if len(pending) < self._block_characters:
             return None
-        return self._read_blocks(pending, tokens)
+        if self._witness is not None and self._witness.vouches:
+            if len(pending) < _SAMPLED_CHARACTERS:
+                return None
+            self._pass_over(_SAMPLED_CHARACTERS - LONG_BLOCK, tokens)
+            self._block_characters = LONG_BLOCK
+        return self._read_blocks(self._pending, tokens)
+
+    def _pass_over(self, characters: int, tokens: int) -> None:
+        """Leaves out the first so many of the pending characters."""
+        passed, left = self._pending[:characters], self._pending[characters:]
+        per_character = (tokens - self._block_token) / len(self._pending)
+        self._pending = left
+        self._block_token = tokens - round(per_character * len(left))
+        self._rest(passed)
 
     def _read_blocks(self, pending: str, tokens: int) -> Verdict | None:
         """Every whole block of the pending text; the first verdict counts.
@@ -140,13 +180,17 @@ class Gibberish:
         if self._token_ids:
             self._rank = self._rank or TokenRank()
             self._rank.read(self._token_ids)
-            self._token_ids = ()
+            self._token_ids.clear()
         return found
 
     def _skip(self, block: str) -> None:
         """Every second long block of plain ASCII, while all is calm, is only looked over."""
         self._may_skip = False
-        self._run_on.skip(block)
+        self._rest(block)
+
+    def _rest(self, text: str) -> None:
+        """Text that is not read ends with nothing begun in it but a chain of words."""
+        self._run_on.skip(text)
         if self._run_on.words == 0:
             self._onset_chain = self._block_token
         if self._dating <= 0.0:
@@ -186,6 +230,8 @@ class Gibberish:
             characters.read(block)
 
     def _verdict(self, tokens: int) -> Verdict | None:
+        if self._witness is not None and self._witness.vouches:
+            return None
         limits = self._thresholds
         if self._characters is not None and self._characters.score >= limits.rare_score:
             return self._rare_verdict(self._characters, tokens)

@@ -64,7 +64,7 @@ def courses(records: Iterable[Recording], baselines: BaselineLibrary) -> Iterato
     """What the fusion would have seen of each record, on replicas whose drafter works."""
     for record in records:
         panel = DefaultPanel(
-            baselines=baselines.find(record.model, record.engine),
+            baselines=baselines.find(record.model, record.engine, record.temperature),
             weights=NEUTRAL,
             state=DraftState.HEALTHY,
         )

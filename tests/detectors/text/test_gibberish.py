@@ -126,3 +126,54 @@ def test_no_answer_text_in_a_reason() -> None:
     verdict = first_verdict(PROSE + soup(1600))
     assert verdict is not None
     assert not any(word in verdict.reason for word in ("harbour", "Hafen", "yellow"))
+
+
+class Drafts:
+    """A witness that vouches until it is told otherwise."""
+
+    vouches = True
+
+
+def _seen(detector: Gibberish, text: str, tokens: int) -> int | None:
+    """Tokens into ``text`` at which there is a verdict, four characters a token."""
+    for count in range(1, len(text) // 4 + 1):
+        piece = text[4 * count - 4 : 4 * count]
+        if detector.update(Observation(text=piece, new_tokens=1), tokens + count) is not None:
+            return count
+    return None
+
+
+def test_odd_text_that_the_drafts_vouch_for_is_the_models_own() -> None:
+    detector = Gibberish(witness=Drafts())
+    assert _seen(detector, PROSE + soup(4000), 0) is None
+    assert not detector.is_watching
+
+
+def test_what_waited_is_read_once_the_drafts_no_longer_vouch() -> None:
+    """Soup of 240 characters that nobody read is known at the next word."""
+    drafts = Drafts()
+    detector = Gibberish(witness=drafts)
+    healthy, damaged = long(PROSE, 4096)[:4096], soup(1600)
+    assert _seen(detector, healthy + damaged[:240], 0) is None
+    drafts.vouches = False
+    late = _seen(detector, damaged[240:], (4096 + 240) // 4)
+    at_once = _seen_without_witness(healthy, damaged)
+    assert late is not None
+    assert late + 240 // 4 <= at_once + 16
+
+
+def _seen_without_witness(healthy: str, damaged: str) -> int:
+    detector = Gibberish()
+    assert _seen(detector, healthy, 0) is None
+    found = _seen(detector, damaged, len(healthy) // 4)
+    assert found is not None
+    return found
+
+
+def test_healthy_text_stays_healthy_however_often_the_drafts_waver() -> None:
+    drafts = Drafts()
+    detector = Gibberish(witness=drafts)
+    text = long(PROSE, 8000)
+    for at in range(0, len(text), 100):
+        drafts.vouches = at % 700 != 0
+        assert _seen(detector, text[at : at + 100], at // 4) is None
