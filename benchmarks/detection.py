@@ -22,12 +22,22 @@ from benchmarks.results import Report, write_files
 from detectors.draft_health import DraftState
 from inference_backend.model.source import load_model_files
 from monitor.offline.baselines import load_baselines
-from monitor.offline.evaluate import Evaluation, contenders
+from monitor.offline.evaluate import Evaluation, evaluation_of
 from monitor.offline.loops import final_loop
 from monitor.offline.panels import Panels
 from monitor.offline.reading import read_recordings
 from monitor.offline.recording import Recording
-from monitor.offline.table import COLUMNS, LEAST_WIDTH, NOTES, results_table, rows
+from monitor.offline.table import (
+    COLUMNS,
+    LEAST_WIDTH,
+    NOTES,
+    RATE_COLUMNS,
+    RATE_NOTES,
+    rate_rows,
+    rates_table,
+    results_table,
+    rows,
+)
 
 TEST = "test"
 
@@ -111,7 +121,7 @@ GROUPED = {
 
 def measure(name: str, records: list[Recording], panels: Panels) -> Evaluation:
     """One part."""
-    found = Evaluation(contenders(panels), GROUPED[name])
+    found = evaluation_of(panels, GROUPED[name])
     for record in track(records, description=f"{name:<30}", transient=True):
         found.add(record)
     found.measure_costs()
@@ -133,6 +143,23 @@ def as_report(parts: dict[str, Evaluation]) -> Report:
         rows=table,
         notes=NOTES,
         raw={name: part.to_dict() for name, part in parts.items()},
+    )
+
+
+def as_rate_report(parts: dict[str, Evaluation]) -> Report:
+    """The same at fixed rates of false alarms."""
+    table = [
+        [name if number == 0 else "", *cells]
+        for name, part in parts.items()
+        for number, cells in enumerate(rate_rows(part))
+    ]
+    return Report(
+        name="detection_fixed_rate",
+        title="Detection: recall at the same rate of false alarms",
+        device="cpu",
+        columns=("recordings of", *RATE_COLUMNS),
+        rows=table,
+        notes=RATE_NOTES,
     )
 
 
@@ -168,10 +195,11 @@ def main() -> None:
     console.width = max(console.width, LEAST_WIDTH)
     for name, part in parts.items():
         console.print(results_table(part, f"{name}: "))
+        console.print(rates_table(part, f"{name}: "))
     for note in NOTES:
         console.print(f"- {note}", highlight=False)
     if options.write:
-        for path in write_files(as_report(parts)):
+        for path in [*write_files(as_report(parts)), *write_files(as_rate_report(parts))]:
             console.print(f"wrote {path}", highlight=False)
 
 

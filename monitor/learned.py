@@ -1,13 +1,16 @@
 """Reads what was learned from traffic, once at start."""
 
-import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
-from detectors.fusion.weights import FusionWeights, packaged_weights
 from monitor.errors import InvalidOptions, MonitorError
 from monitor.offline.baselines import load_baselines
+from monitor.offline.weights import load_weights
 from monitor.options import MonitorConfig
 from retry_proxy.watch import Learned
+
+Found = TypeVar("Found")
 
 
 def read_learned(config: MonitorConfig) -> Learned:
@@ -16,25 +19,14 @@ def read_learned(config: MonitorConfig) -> Learned:
     Raises:
         InvalidOptions: a file cannot be read or is something else; says which.
     """
+    return Learned(
+        _told("baselines", load_baselines, config.baselines),
+        _told("fusion", load_weights, config.fusion),
+    )
+
+
+def _told(option: str, load: Callable[[Path | None], Found], name: str | None) -> Found:
     try:
-        baselines = load_baselines(None if config.baselines is None else Path(config.baselines))
+        return load(None if name is None else Path(name))
     except MonitorError as error:
-        raise InvalidOptions(f"baselines: {error}") from error
-    weights = packaged_weights() if config.fusion is None else read_weights(Path(config.fusion))
-    return Learned(baselines, weights)
-
-
-def read_weights(path: Path) -> FusionWeights:
-    """What ``specwatch train`` wrote.
-
-    Raises:
-        InvalidOptions: not readable, or something else.
-    """
-    try:
-        return FusionWeights.from_dict(json.loads(path.read_text("utf-8")))
-    except OSError as error:
-        raise InvalidOptions(f"fusion: {path} cannot be read ({error.strerror})") from error
-    except (ValueError, TypeError, AttributeError) as error:
-        raise InvalidOptions(
-            f"fusion: {path} is not what `specwatch train --out` writes ({error})"
-        ) from error
+        raise InvalidOptions(f"{option}: {error}") from error

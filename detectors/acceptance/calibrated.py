@@ -86,6 +86,7 @@ class CalibratedAcceptance:
             if not observation.steps:
                 return None
             test = self.test = SequentialAcceptance(self._baseline_for(observation))
+            self._baselines = NO_BASELINES  # one is chosen
         tail = self._tail = self._tail + observation.text
         if len(tail) > _LONGEST_TAIL:
             self._tail = tail[-TAIL_CHARACTERS:]

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from detectors.observation import Observation
 from detectors.text.characters import SIGNS, WINDOW_CHARACTERS, CharacterScore
-from detectors.text.rank import TokenRank
+from detectors.text.rank import SURGE_TOKENS, TokenRank
 from detectors.text.rows import CONTROL, FEATURES, LONG_BLOCK, SHORT_BLOCK
 from detectors.text.run_on import RunOn
 from detectors.text.soup import CALM, WINDOW_BLOCKS, SoupScore
@@ -141,6 +141,8 @@ class Gibberish:
     def update(self, observation: Observation, tokens: int) -> Verdict | None:
         if observation.token_ids:
             self._token_ids.extend(observation.token_ids)
+            if len(self._token_ids) >= SURGE_TOKENS:
+                self._read_ids()
         pending = self._pending = self._pending + observation.text
         if len(pending) < self._block_characters:
             return None
@@ -178,10 +180,13 @@ class Gibberish:
             start = end
         self._pending = pending[start:]
         if self._token_ids:
-            self._rank = self._rank or TokenRank()
-            self._rank.read(self._token_ids)
-            self._token_ids.clear()
+            self._read_ids()
         return found
+
+    def _read_ids(self) -> None:
+        self._rank = self._rank or TokenRank()
+        self._rank.read(self._token_ids)
+        self._token_ids.clear()
 
     def _skip(self, block: str) -> None:
         """Every second long block of plain ASCII, while all is calm, is only looked over."""

@@ -15,7 +15,7 @@ from monitor.errors import MonitorError
 from monitor.offline.baselines import load_baselines, write_baselines
 from monitor.offline.calibrate import Learned, describe
 from monitor.offline.errors import BadRecording
-from monitor.offline.evaluate import GROUPINGS, Evaluation, contenders
+from monitor.offline.evaluate import GROUPINGS, Evaluation, evaluation_of
 from monitor.offline.live import LiveTraffic
 from monitor.offline.panels import Panels
 from monitor.offline.plot import save_plot, terminal_plot
@@ -23,7 +23,8 @@ from monitor.offline.progress import SHORT_BYTES, error_console, with_progress
 from monitor.offline.reading import count_records, read_recordings, size_of
 from monitor.offline.recording import Recording
 from monitor.offline.scan import Summary, json_line, print_finding, scan
-from monitor.offline.table import LEAST_WIDTH, NOTES, results_table
+from monitor.offline.table import LEAST_WIDTH, NOTES, rate_rows, rates_table, results_table
+from monitor.offline.weights import load_weights
 from retry_proxy.config import PanelName
 
 STATUS_FOUND, STATUS_BAD_INPUT = 1, 2
@@ -37,6 +38,10 @@ Baselines = Annotated[
     typer.Option(
         "--baseline", help="Baselines of `specwatch calibrate`, besides the packaged ones."
     ),
+]
+Fusion = Annotated[
+    Path | None,
+    typer.Option("--fusion", help="Weights of `specwatch train`, instead of the packaged ones."),
 ]
 PanelOption = Annotated[
     PanelName, typer.Option("--panel", help="All detectors, or the published thresholds alone.")
@@ -144,13 +149,14 @@ def scan_command(
         bool, typer.Option("--fail-on-finding", help="End with status 1 if anything is found.")
     ] = False,
     baseline: Baselines = None,
+    fusion: Fusion = None,
     panel: PanelOption = PanelName.DEFAULT,
     replica: Replica = DraftState.UNKNOWN,
 ) -> None:
     """See ``SCAN_HELP``."""
     console, summary = Console(highlight=False), Summary()
     with told_errors():
-        panels = Panels(panel, load_baselines(baseline), replica)
+        panels = Panels(panel, load_baselines(baseline), load_weights(fusion), replica)
         for scanned in scan(read_with_progress(files, "scanning"), panels):
             summary.add(scanned)
             if is_json:
@@ -242,6 +248,7 @@ def evaluate_command(
         int, typer.Option(min=0, help="Tokens by which the recorded onset may be late.")
     ] = 0,
     baseline: Baselines = None,
+    fusion: Fusion = None,
     replica: Replica = DraftState.UNKNOWN,
 ) -> None:
     """See ``EVALUATE_HELP``."""
@@ -250,8 +257,10 @@ def evaluate_command(
         unknown = [name for name in grouping if name not in GROUPINGS]
         if unknown:
             raise BadRecording(f"--by {unknown[0]}: choose from {', '.join(GROUPINGS)}")
-        panels = Panels(PanelName.DEFAULT, load_baselines(baseline), replica)
-        evaluation = Evaluation(contenders(panels, with_rivals), grouping, onset_slack)
+        panels = Panels(PanelName.DEFAULT, load_baselines(baseline), load_weights(fusion), replica)
+        evaluation = evaluation_of(
+            panels, grouping, with_rivals=with_rivals, onset_slack=onset_slack
+        )
         for record in read_with_progress(files, "evaluating"):
             if split is None or record.split == split:
                 evaluation.add(record)
@@ -269,6 +278,8 @@ def _tell_evaluation(evaluation: Evaluation, is_json: bool) -> None:
         console = Console(highlight=False)
         console.width = max(console.width, LEAST_WIDTH)
         console.print(results_table(evaluation))
+        if any(rate_rows(evaluation)):
+            console.print(rates_table(evaluation))
         for note in NOTES:
             console.print(f"- {note}", markup=False)
     if evaluation.unlabelled:

@@ -9,7 +9,7 @@ from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
 from monitor.offline.trials import Case
-from monitor.offline.watch import Watcher
+from monitor.offline.watch import Watcher, follow
 
 # Code, not state; what it refers to is shared by all streams.
 _CODE = (type, ModuleType, FunctionType, BuiltinFunctionType)
@@ -40,8 +40,8 @@ class Cost:
 def measure_cost(
     make: Callable[[Case], Watcher], cases: Sequence[Case], rounds: int = 2
 ) -> Cost | None:
-    """Time and memory over whole streams, alarms not heeded; ``None`` without any token."""
-    tokens = sum(case.tokens for case in cases)
+    """Time and memory over whole streams, each up to its alarm; ``None`` without any token."""
+    tokens = sum(follow(make(case), case.stream).tokens for case in cases)
     if tokens == 0:
         return None
     nanoseconds = min(sum(_time_stream(make(case), case) for case in cases) for _ in range(rounds))
@@ -52,7 +52,8 @@ def _time_stream(watcher: Watcher, case: Case) -> int:
     """As in the proxy: an update for each chunk, then the question whether to hold."""
     started = time.thread_time_ns()
     for observation in case.stream:
-        watcher.update(observation)
+        if watcher.update(observation) is not None:
+            break
         _ = watcher.is_watching
     return time.thread_time_ns() - started
 

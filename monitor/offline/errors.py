@@ -3,6 +3,7 @@
 MonitorError
 ├── BadRecording     a file or a line cannot be read; the message says where and what to do
 ├── BadBaselines     the file of baselines is not one
+├── BadWeights       the file of the fusion's weights is not one
 ├── MissingExtra     an optional package is needed for what was asked
 └── NoLiveTraffic    the proxy was not reached, or has nothing to learn from
 """
@@ -16,6 +17,10 @@ class BadRecording(MonitorError):
 
 class BadBaselines(MonitorError):
     """A file of baselines that cannot be read."""
+
+
+class BadWeights(MonitorError):
+    """A file of the fusion's weights that cannot be read."""
 
 
 class MissingExtra(MonitorError):

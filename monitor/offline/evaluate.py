@@ -1,11 +1,13 @@
 """``specwatch evaluate``: the panel, each detector and the rivals on labelled recordings."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from detectors.panels import published_panel
 from monitor.offline.cost import Cost, measure_cost
+from monitor.offline.fixed_rate import RATES, FixedRates, read
+from monitor.offline.gauges import MakeGauge, gauges
 from monitor.offline.panels import Panels
 from monitor.offline.recording import Recording
 from monitor.offline.rivals import RIVALS
@@ -73,6 +75,8 @@ class Evaluation:
     """All figures.
 
     Attributes:
+        gauges: what is held to the same rates of false alarms.
+        fixed_rates: what each of them read, by its name.
         scores: by contender and group; the group ``all`` has every record.
         unlabelled: records that say neither fault nor label; they were taken for healthy.
     """
@@ -80,6 +84,8 @@ class Evaluation:
     contenders: Sequence[Contender]
     by: Sequence[str]
     onset_slack: int = 0
+    gauges: Mapping[str, MakeGauge] = field(default_factory=dict)
+    fixed_rates: dict[str, FixedRates] = field(default_factory=dict)
     scores: dict[str, dict[str, Score]] = field(default_factory=dict)
     costs: dict[str, Cost] = field(default_factory=dict)
     records: int = 0
@@ -96,6 +102,9 @@ class Evaluation:
             scores = self.scores.setdefault(contender.name, {ALL: Score()})
             scores[ALL].trials.append(trial)
             scores.setdefault(group, Score()).trials.append(trial)
+        for name, make in self.gauges.items():
+            rates = self.fixed_rates.setdefault(name, FixedRates())
+            rates.add(group, read(case, make(record)))
         self.unlabelled += not record.is_labelled
         self._keep_for_timing(case)
         self.records += 1
@@ -128,7 +137,23 @@ class Evaluation:
                 }
                 for name, groups in self.scores.items()
             },
+            "fixed_rates": {
+                name: {
+                    f"{rate:g} per 1M tokens": {
+                        group: point.to_dict() for group, point in readings.points(rate).items()
+                    }
+                    for rate in RATES
+                }
+                for name, readings in self.fixed_rates.items()
+            },
         }
+
+
+def evaluation_of(
+    panels: Panels, by: Sequence[str], *, with_rivals: bool = True, onset_slack: int = 0
+) -> Evaluation:
+    """An empty one of everything that is compared."""
+    return Evaluation(contenders(panels, with_rivals), by, onset_slack, gauges(panels))
 
 
 def evaluate(
@@ -140,7 +165,7 @@ def evaluate(
     onset_slack: int = 0,
 ) -> Evaluation:
     """Runs all of it."""
-    found = Evaluation(contenders(panels, with_rivals), by, onset_slack)
+    found = evaluation_of(panels, by, with_rivals=with_rivals, onset_slack=onset_slack)
     for record in records:
         found.add(record)
     found.measure_costs()

@@ -67,6 +67,7 @@ class LiveTraffic:
             with urllib.request.urlopen(address, timeout=_TIMEOUT_SECONDS) as answer:
                 return msgspec.json.decode(answer.read(), type=_Page)
         except urllib.error.HTTPError as error:
+            error.close()  # it holds the connection
             raise NoLiveTraffic(
                 f"{self.proxy}: answers {error.code} to {ROUTE}; is it `specwatch serve`, and does "
                 "its version keep the acceptance of attempts?"

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from rich.table import Table
 
 from monitor.offline.evaluate import ALL, Evaluation
+from monitor.offline.fixed_rate import RATES
 from monitor.offline.scores import PER_ANSWERS, PER_TOKENS, Rate, Score, percentile
 
 COLUMNS = (
@@ -59,6 +60,52 @@ def score_cells(score: Score) -> list[str]:
         "" if score.held.share is None else f"{score.held.share:.2%}",
         f"{loops.events} of {loops.trials}" if loops.trials else "",
     ]
+
+
+RATE_NOTES = (
+    "Every statistic is compared by its own number, whatever threshold it has in the panel; the "
+    "threshold is the lowest that keeps the rate on the undamaged recordings of this table, up to "
+    "where they go into a true loop.",
+    "recall: first reading above the threshold after the onset, and none before it.",
+)
+RATE_COLUMNS = (
+    "false alarms allowed",
+    "statistic",
+    "threshold",
+    "false alarms",
+    "recordings",
+    "recall",
+    "delay, p95",
+)
+
+
+def rate_rows(evaluation: Evaluation) -> Iterator[list[str]]:
+    """Every statistic at the same rates of false alarms; none without damaged recordings."""
+    for rate in RATES:
+        allowed = f"{rate:g} in 1M tokens"
+        for name, readings in evaluation.fixed_rates.items():
+            for number, (group, point) in enumerate(readings.points(rate).items()):
+                alarms = point.false_alarms
+                about = [name, f"{point.threshold:.3g}", f"{alarms.events} in {alarms.trials:,}"]
+                yield [
+                    allowed if number == 0 else "",
+                    *(about if number == 0 else ["", "", ""]),
+                    group,
+                    _percent(point.recall),
+                    _middle(point.delays),
+                ]
+
+
+def rates_table(evaluation: Evaluation, title: str = "") -> Table:
+    """For a terminal."""
+    table = Table(title=f"{title}at the same rate of false alarms", pad_edge=False)
+    for number, column in enumerate(RATE_COLUMNS):
+        table.add_column(column, justify="left" if number in {0, 1, 4} else "right")
+    for cells in rate_rows(evaluation):
+        if cells[0]:
+            table.add_section()
+        table.add_row(*cells)
+    return table
 
 
 def results_table(evaluation: Evaluation, title: str = "") -> Table:

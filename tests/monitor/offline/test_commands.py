@@ -13,6 +13,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from detectors.fusion.weights import packaged_weights
 from monitor.offline.baselines import read_baselines
 from monitor.offline.commands import register
 from monitor.offline.scan import VERDICT_FIELDS
@@ -287,3 +288,31 @@ def test_calibrate_tells_what_is_wrong_with_the_proxy() -> None:
     result = runner.invoke(app, ["calibrate", "--proxy", "file:///etc/passwd"])
     assert result.exit_code == 2
     assert "not an address" in result.stderr
+
+
+def test_greedy_requests_get_a_baseline_of_their_own(tmp_path: Path) -> None:
+    """If there are enough of them; the one for all is learned from them as well."""
+    out = tmp_path / "baselines.json"
+    sampled, greedy = lessons(60, temperature=1.0), lessons(60, temperature=0.0)
+    path = write_lines(tmp_path / "a.jsonl", *sampled, *greedy)
+    output = runner.invoke(app, ["calibrate", path, "--out", str(out)]).output
+    assert "3 drafts a step: 120 requests" in output
+    assert "3 drafts a step, temperature 0: 60 requests" in output
+    learned = {one.max_temperature: one.requests for one in read_baselines(out)}
+    assert learned == {None: 120, 0.0: 60}
+    few = write_lines(tmp_path / "b.jsonl", *sampled, *lessons(10, temperature=0.0))
+    other = tmp_path / "few.json"
+    runner.invoke(app, ["calibrate", few, "--out", str(other)])
+    assert [one.max_temperature for one in read_baselines(other)] == [None]
+
+
+@pytest.mark.parametrize("command", ["scan", "evaluate"])
+def test_weights_of_ones_own_can_be_tried_on_recordings(tmp_path: Path, command: str) -> None:
+    path = write_lines(tmp_path / "a.jsonl", *lessons(3, fault="none"))
+    own = tmp_path / "fusion.json"
+    own.write_text(json.dumps(packaged_weights().to_dict()), encoding="utf-8")
+    assert runner.invoke(app, [command, path, "--fusion", str(own)]).exit_code == 0
+    own.write_text("{}", encoding="utf-8")
+    result = runner.invoke(app, [command, path, "--fusion", str(own)])
+    assert result.exit_code == 2
+    assert "specwatch train --out" in result.stderr
