@@ -18,14 +18,15 @@ from retry_proxy.events import DraftHealthChanged, EventSink, ReplicaChanged, Re
 from retry_proxy.fleet import pool
 from retry_proxy.fleet.health import fetch_answers
 from retry_proxy.fleet.replica import Replica, ReplicaEvent, ReplicaSnapshot, next_state
-from retry_proxy.stream.upstream import AiohttpUpstream, Upstream
+from retry_proxy.stream.sockets import SocketUpstream
+from retry_proxy.stream.upstream import Upstream
 
 
 class Fleet:
     """The replicas and the one connection pool to them.
 
     Args:
-        upstream: the network seam; by default aiohttp.
+        upstream: the network seam; by default sockets.
     """
 
     def __init__(
@@ -33,7 +34,7 @@ class Fleet:
     ) -> None:
         self._config = config
         self._sink = sink
-        self.upstream: Upstream = upstream or AiohttpUpstream(config.connect_timeout_seconds)
+        self.upstream: Upstream = upstream or SocketUpstream(config.connect_timeout_seconds)
         self._replicas = [Replica(address.rstrip("/")) for address in config.replicas]
         self._background: set[asyncio.Task[Any]] = set()
         self._prober: asyncio.Task[None] | None = None

@@ -24,10 +24,11 @@ from retry_proxy.errors import (
     UpstreamError,
     UpstreamStatus,
 )
+from retry_proxy.headers import Headers
 from retry_proxy.stream.answer import Answer
 from retry_proxy.stream.sse import SseParser
 from retry_proxy.stream.text_tail import EndedText, TextTail
-from retry_proxy.stream.upstream import Headers, Upstream, UpstreamResponse
+from retry_proxy.stream.upstream import Upstream, UpstreamResponse
 
 _SAMPLE_CHARACTERS = 240
 _SAMPLE_TOKENS_BEFORE_ONSET = 8

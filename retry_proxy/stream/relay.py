@@ -30,13 +30,12 @@ from retry_proxy.errors import CannotContinueHere, ConnectFailed, Unanswered
 from retry_proxy.events import EventSink
 from retry_proxy.fleet.fleet import Fleet
 from retry_proxy.fleet.replica import Replica
-from retry_proxy.headers import authorization_only, for_rewritten_body, for_upstream
+from retry_proxy.headers import Headers, authorization_only, for_rewritten_body, for_upstream
 from retry_proxy.stream.answer import Answer
 from retry_proxy.stream.attempt import Attempt, AttemptEnd, EndKind, drain
 from retry_proxy.stream.client import ClientStream
 from retry_proxy.stream.record import RequestRecord, counters_of
 from retry_proxy.stream.text_tail import TextSink
-from retry_proxy.stream.upstream import Headers
 from retry_proxy.watch import BuildPanel
 
 _WHOLE = ReleasePolicy(ReleaseMode.BUFFER)  # a body is sent as one, so it can always start again

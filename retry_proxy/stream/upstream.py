@@ -1,18 +1,10 @@
-"""The one seam to the network. Foreign errors are renamed here."""
+"""The one seam to the network."""
 
-import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator
 from typing import Protocol
 
-import aiohttp
-from yarl import URL
-
-from retry_proxy.errors import ConnectFailed, StreamCut, StreamStalled
-
-Headers = list[tuple[str, str]]
-
-_KEEP_ALIVE_SECONDS = 4.0  # below the 5 s after which uvicorn closes an idle connection
-_READ_TIMEOUT_SECONDS = 30.0  # for small bodies read as a whole
+from retry_proxy.headers import Headers
+from retry_proxy.stream.exchange import Take
 
 
 class UpstreamResponse(Protocol):
@@ -23,15 +15,32 @@ class UpstreamResponse(Protocol):
     @property
     def headers(self) -> Headers: ...
 
-    def chunks(
-        self, first_timeout_seconds: float | None, stall_timeout_seconds: float | None
-    ) -> AsyncIterator[bytes]:
-        """The body as it comes.
+    async def feed(
+        self,
+        take: Take,
+        first_timeout_seconds: float | None,
+        stall_timeout_seconds: float | None,
+    ) -> None:
+        """Calls ``take`` for every arrival of the body, up to its end or until it says no.
 
         Raises:
             StreamCut: the connection broke.
             StreamStalled: no first byte in time, or no byte for ``stall_timeout_seconds`` later.
         """
+        ...
+
+    def pause(self) -> None:
+        """Stops reading for a while; silence is no stall meanwhile."""
+        ...
+
+    def resume(self) -> None:
+        """Goes on reading."""
+        ...
+
+    def chunks(
+        self, first_timeout_seconds: float | None, stall_timeout_seconds: float | None
+    ) -> AsyncIterator[bytes]:
+        """The body as it comes, for readers that wait in between. Raises as ``feed``."""
         ...
 
     async def read(self, limit_bytes: int) -> bytes:
@@ -51,7 +60,7 @@ class Upstream(Protocol):
         method: str,
         url: str,
         *,
-        headers: Mapping[str, str] | Headers,
+        headers: Headers,
         body: bytes | AsyncIterable[bytes] | None,
         timeout_seconds: float | None,
     ) -> UpstreamResponse:
@@ -65,94 +74,3 @@ class Upstream(Protocol):
         ...
 
     async def close(self) -> None: ...
-
-
-class AiohttpUpstream:
-    """Connections of one process to all replicas."""
-
-    def __init__(self, connect_timeout_seconds: float) -> None:
-        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout_seconds)
-        self._session: aiohttp.ClientSession | None = None
-
-    async def open(
-        self,
-        method: str,
-        url: str,
-        *,
-        headers: Mapping[str, str] | Headers,
-        body: bytes | AsyncIterable[bytes] | None,
-        timeout_seconds: float | None,
-    ) -> UpstreamResponse:
-        try:
-            async with asyncio.timeout(timeout_seconds):
-                response = await self._use_session().request(
-                    method,
-                    URL(url, encoded=True),
-                    headers=headers,
-                    data=body,
-                    allow_redirects=False,
-                )
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise ConnectFailed(f"cannot connect: {error}") from error
-        except TimeoutError as error:
-            raise StreamStalled(f"no answer within {timeout_seconds} s") from error
-        except (aiohttp.ClientError, ConnectionError) as error:
-            raise StreamCut(f"the connection broke: {type(error).__name__}") from error
-        return _AiohttpResponse(response)
-
-    async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
-
-    def _use_session(self) -> aiohttp.ClientSession:
-        # Made on first use: aiohttp binds a session to the running loop.
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_SECONDS),
-                timeout=self._timeout,
-                auto_decompress=False,
-                skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                read_bufsize=2**18,
-            )
-        return self._session
-
-
-class _AiohttpResponse:
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self._response = response
-        self.status = response.status
-
-    @property
-    def headers(self) -> Headers:
-        return list(self._response.headers.items())
-
-    async def chunks(
-        self, first_timeout_seconds: float | None, stall_timeout_seconds: float | None
-    ) -> AsyncIterator[bytes]:
-        content = self._response.content
-        limit = first_timeout_seconds
-        while True:
-            try:
-                async with asyncio.timeout(limit):
-                    data = await content.readany()
-            except TimeoutError as error:
-                raise StreamStalled(f"no byte for {limit} s") from error
-            except (aiohttp.ClientError, ConnectionError) as error:
-                raise StreamCut(f"the stream broke: {type(error).__name__}") from error
-            if not data:
-                return
-            yield data
-            limit = stall_timeout_seconds
-
-    async def read(self, limit_bytes: int) -> bytes:
-        parts = bytearray()
-        async for data in self.chunks(_READ_TIMEOUT_SECONDS, _READ_TIMEOUT_SECONDS):
-            parts += data
-            if len(parts) >= limit_bytes:
-                break
-        return bytes(parts[:limit_bytes])
-
-    def close(self) -> None:
-        self._response.close()
