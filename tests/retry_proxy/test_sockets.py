@@ -176,12 +176,12 @@ async def test_a_body_without_a_length_ends_with_its_connection() -> None:
 
 
 async def test_an_answer_to_head_has_no_body_and_ends_the_connection() -> None:
-    async with server(says(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n")) as one:
-        async with upstream() as opened:
-            for _ in range(2):
-                exchange = await ask(opened, one.address, "HEAD")
-                assert exchange.status == 200
-                assert await exchange.read(100) == b""
+    head = b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n"
+    async with server(says(head)) as one, upstream() as opened:
+        for _ in range(2):
+            exchange = await ask(opened, one.address, "HEAD")
+            assert exchange.status == 200
+            assert await exchange.read(100) == b""
     assert len(one.requests) == 2
 
 
@@ -192,11 +192,11 @@ async def test_interim_answers_are_passed_over() -> None:
 
 
 async def test_bytes_that_nobody_asked_for_close_an_idle_connection() -> None:
-    async with server(says(EMPTY, b"HTTP/1.1 200 OK\r\n", pause_seconds=0.02)) as one:
-        async with upstream() as opened:
-            assert (await ask(opened, one.address)).status == 200
-            await asyncio.sleep(0.1)
-            assert (await ask(opened, one.address)).status == 200
+    answer = says(EMPTY, b"HTTP/1.1 200 OK\r\n", pause_seconds=0.02)
+    async with server(answer) as one, upstream() as opened:
+        assert (await ask(opened, one.address)).status == 200
+        await asyncio.sleep(0.1)
+        assert (await ask(opened, one.address)).status == 200
     assert len(one.requests) == 2
 
 
