@@ -21,6 +21,7 @@ from monitor.store.memory import MemoryStore
 from monitor.store.redis import RedisStore, connect
 from retry_proxy.app import build_app
 from retry_proxy.config import ProxyConfig
+from retry_proxy.edge import EdgeLimits, edge_protocol
 from retry_proxy.fleet import Fleet
 
 logger = logging.getLogger("specwatch")
@@ -81,7 +82,7 @@ async def _serve(proxy: ProxyConfig, config: MonitorConfig) -> None:
             app,
             host=config.host,
             port=config.port,
-            http="httptools",
+            http=edge_protocol(EdgeLimits()),
             ws="none",
             log_level=config.log_level,
             access_log=False,

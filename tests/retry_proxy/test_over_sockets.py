@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import uvicorn
 
+from retry_proxy.edge import EdgeLimits, edge_protocol
 from tests.fakes.engine import FakeEngine
 from tests.fakes.proxy import Proxy, proxy_for, request_body
 from tests.fakes.script import Fault, Script
@@ -19,6 +20,7 @@ CHAT = "/v1/chat/completions"
 @contextlib.asynccontextmanager
 async def served(proxy: Proxy, **options: Any) -> AsyncIterator[str]:
     settings: dict[str, Any] = {"lifespan": "off", "log_level": "critical", "access_log": False}
+    settings["http"] = edge_protocol(EdgeLimits())
     server = uvicorn.Server(uvicorn.Config(proxy.app, **(settings | options)))
     listening = socket.create_server(("127.0.0.1", 0))  # clients queue until the server accepts
     task = asyncio.create_task(server.serve(sockets=[listening]))

@@ -245,7 +245,7 @@ async def test_a_body_that_nobody_takes_stops_the_replica() -> None:
     async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal sent
         writer.write(CHUNKED)
-        for _ in range(400):
+        for _number in range(400):
             writer.write(b"10000\r\n" + b"a" * 65536 + b"\r\n")
             await writer.drain()
             sent += 65536

@@ -1,0 +1,202 @@
+"""The HTTP/1.1 edge: uvicorn's protocol, with what it leaves to others.
+
+Uvicorn (read: 0.54) takes requests with no host or two, heads of any size, and a client that never
+finishes its head keeps its socket for ever.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
+
+WRITER = "specwatch.writer"
+"""Name of the ASGI extension under which a request's ``BodyWriter`` is found."""
+
+# With an underscore some servers take them for the real ones.
+_LOOKALIKES = frozenset({b"content_length", b"transfer_encoding"})
+_BAD_REQUEST, _TIMEOUT, _URI_TOO_LONG, _HEAD_TOO_LARGE = 400, 408, 414, 431
+_NOT_SUPPORTED = 505
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeLimits:
+    """What a client may send.
+
+    Attributes:
+        head_bytes: request line and headers.
+        target_bytes: path and query.
+        headers: number of them.
+        receive_timeout_seconds: for the whole head, and between two arrivals of the body.
+    """
+
+    head_bytes: int = 32 * 1024
+    target_bytes: int = 8 * 1024
+    headers: int = 100
+    receive_timeout_seconds: float = 20.0
+
+
+class Refused(Exception):
+    """The request cannot be taken; the parser's callback ends with it."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+class BodyWriter:
+    """Writes the body of a streamed response at once, past ASGI.
+
+    A call where ASGI has a coroutine, a dict and an awaited event for each piece. The head, and the
+    end, go through ASGI.
+    """
+
+    __slots__ = ("_cycle",)
+
+    def __init__(self, cycle: RequestResponseCycle) -> None:
+        self._cycle = cycle
+
+    @property
+    def is_full(self) -> bool:
+        """The client does not keep up: wait (by ASGI's ``send``) before more is written."""
+        return self._cycle.flow.write_paused
+
+    def write(self, data: bytes) -> None:
+        """Sends bytes of a body whose head was sent."""
+        cycle = self._cycle
+        if cycle.disconnected:
+            return
+        assert cycle.response_started, "the head comes first"
+        cycle.transport.write(
+            b"%x\r\n%b\r\n" % (len(data), data) if cycle.chunked_encoding else data
+        )
+
+
+class EdgeProtocol(HttpToolsProtocol):
+    """One client connection."""
+
+    limits = EdgeLimits()
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._head_bytes = 0
+        self._hosts = 0
+        self._refused: Refused | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        self._is_reading_body = False
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._expect()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._expect_nothing()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_reading_body:
+            self._expect()
+        super().data_received(data)
+
+    # httptools
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._head_bytes = self._hosts = 0
+        self._expect()
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        self._count(len(url))
+        if len(self.url) > self.limits.target_bytes:
+            self._refuse(_URI_TOO_LONG, "the request target is too long")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        super().on_header(name, value)
+        self._count(len(name) + len(value) + 4)
+        self._hosts += self.headers[-1][0] == b"host"
+        if len(self.headers) > self.limits.headers:
+            self._refuse(_HEAD_TOO_LARGE, "too many headers")
+        if self.headers[-1][0] in _LOOKALIKES:
+            self._refuse(_BAD_REQUEST, "a header name with an underscore")
+
+    def on_headers_complete(self) -> None:
+        version = self.parser.get_http_version()
+        if version not in {"1.0", "1.1"}:
+            self._refuse(_NOT_SUPPORTED, "this version of HTTP is not spoken here")
+        if self._hosts > 1 or (self._hosts == 0 and version == "1.1"):
+            self._refuse(_BAD_REQUEST, "exactly one host header is needed")
+        if version == "1.0" and any(name == b"transfer-encoding" for name, _ in self.headers):
+            self._refuse(_BAD_REQUEST, "HTTP/1.0 has no transfer encodings")
+        if not self.url.startswith(b"/"):
+            self._refuse(_BAD_REQUEST, "the request target must be a path")
+        self._expect()
+        self._is_reading_body = True
+        super().on_headers_complete()
+        # The application's task has not started yet.
+        extensions: dict[str, Any] = {WRITER: BodyWriter(self.cycle)}
+        self.scope["extensions"] = extensions
+
+    def on_message_complete(self) -> None:
+        self._is_reading_body = False
+        self._expect_nothing()
+        super().on_message_complete()
+
+    # refusals
+
+    def send_400_response(self, msg: str) -> None:
+        refused, self._refused = self._refused, None
+        self._expect_nothing()
+        cycle = self.cycle
+        if cycle is not None and cycle.response_started and not cycle.response_complete:
+            self.transport.abort()  # another answer is on this socket: no second one goes into it
+            return
+        status = _BAD_REQUEST if refused is None else refused.status
+        reason = (msg if refused is None else f"Refused: {refused}.").encode()
+        lines = [
+            STATUS_LINE[status].rstrip(b"\r\n"),
+            b"content-type: text/plain; charset=utf-8",
+            b"content-length: %d" % len(reason),
+            b"connection: close",
+        ]
+        self.transport.write(b"\r\n".join(lines) + b"\r\n\r\n" + reason)
+        self.transport.close()
+
+    def _refuse(self, status: int, reason: str) -> None:
+        self._refused = Refused(status, reason)
+        raise self._refused
+
+    def _count(self, size: int) -> None:
+        self._head_bytes += size
+        if self._head_bytes > self.limits.head_bytes:
+            self._refuse(_HEAD_TOO_LARGE, "the head is too large")
+
+    # time
+
+    def _expect(self) -> None:
+        """Something must come in time."""
+        self._expect_nothing()
+        self._deadline = self.loop.call_later(self.limits.receive_timeout_seconds, self._too_late)
+
+    def _expect_nothing(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _too_late(self) -> None:
+        self._deadline = None
+        if self.transport.is_closing():
+            return
+        self._refused = Refused(_TIMEOUT, "the request did not come in time")
+        self.send_400_response("")
+
+
+def edge_protocol(limits: EdgeLimits) -> type[asyncio.Protocol]:
+    """The protocol class with these limits, as uvicorn's ``http`` option takes it."""
+    return type("EdgeProtocol", (EdgeProtocol,), {"limits": limits})
