@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import msgspec
 
 from detectors.observation import Observation
-from detectors.panel import Panel
 from detectors.verdict import Verdict
 from retry_proxy.config import ProxyConfig
 from retry_proxy.decide.release import ReleasePolicy
@@ -25,6 +24,7 @@ from retry_proxy.errors import (
     UpstreamStatus,
 )
 from retry_proxy.stream.answer import Answer
+from retry_proxy.stream.choice_panels import ChoicePanels
 from retry_proxy.stream.sse import SseParser
 from retry_proxy.stream.text_tail import EndedText, TextTail
 from retry_proxy.stream.upstream import Headers, Upstream, UpstreamResponse
@@ -75,7 +75,7 @@ class Attempt:
         config: ProxyConfig,
         policy: ReleasePolicy,
         answer: Answer,
-        panel: Panel,
+        panel: ChoicePanels,
         reader: ChunkReader,
         decide: Callable[[Verdict], Decision],
         kept_characters: int = 0,
@@ -174,10 +174,13 @@ class Attempt:
                     continue
                 if event.data == b"[DONE]":
                     return await self._end_of_stream()
-                decision = self._take(self._read_piece(event.data, event.raw))
+                piece = self._read_piece(event.data, event.raw)
+                decision = self._take(piece)
                 if decision is not None:
                     await self._stop(decision)
                     return AttemptEnd(EndKind.STOPPED, decision=decision, verdict=self.verdict)
+                if piece.is_last:
+                    return await self._end_of_stream()
             await self._release()
         if parser.has_rest:
             raise StreamCut("the stream ended within an event")
@@ -203,7 +206,7 @@ class Attempt:
         self._note_acceptance(piece.observation)
         if self.verdict is not None:
             return None
-        self.verdict = self._panel.update(piece.observation)
+        self.verdict = self._panel.update(piece)
         if self.verdict is None:
             return None
         if self._tail is not None:

@@ -21,6 +21,7 @@ class HoldBack:
         self.released_tokens = 0
         self.is_continuable = True
         self.has_output = False
+        self.has_estimates = False  # the engine did not count what was released
         # the current attempt
         self.attempt_released_tokens = 0
         self.attempt_tokens = 0
@@ -120,6 +121,7 @@ class HoldBack:
         self.attempt_released_tokens += piece.tokens
         self.is_continuable = self.is_continuable and piece.is_continuable
         self.has_output = self.has_output or piece.has_output
+        self.has_estimates = self.has_estimates or piece.is_estimated
         if self._token_ids is None or piece.tokens == 0:
             return
         if piece.token_ids is None or len(piece.token_ids) != piece.tokens:

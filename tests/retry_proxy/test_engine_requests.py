@@ -87,17 +87,20 @@ def test_the_integrated_engine_continues_a_chat_from_token_ids() -> None:
 
 
 def test_only_sglang_has_an_abort_call() -> None:
-    abort = build_adapter(STOCK).abort("abc")
+    call = call_for(Route.CHAT)
+    abort = build_adapter(STOCK).abort(call, "abc")
     assert abort is not None
     assert (abort.path, abort.body) == ("/abort_request", {"rid": "abc", "abort_all": False})
-    assert build_adapter(EngineProfile("vllm")).abort("abc") is None
+    assert build_adapter(EngineProfile("vllm")).abort(call, "abc") is None
 
 
 @pytest.mark.parametrize(
     "more",
     [
         {"n": 2},
-        {"tools": [{}]},
+        {"tools": [{}], "tool_choice": "required"},
+        {"tools": [{}], "tool_choice": {"type": "function", "function": {"name": "f"}}},
+        {"functions": [{}]},
         {"response_format": {"type": "json_object"}},
         {"logprobs": True},
         {"guided_json": {}, "regex": "a"},
@@ -113,6 +116,8 @@ def test_requests_that_are_not_continued(more: dict[str, Any]) -> None:
     [
         {},
         {"tools": []},
+        {"tools": [{}]},
+        {"tools": [{}], "tool_choice": "auto"},
         {"tools": [{}], "tool_choice": "none"},
         {"response_format": {"type": "text"}},
         {"logprobs": None},
