@@ -97,6 +97,9 @@ FLAGS: dict[str, Flag] = {
     "watch_accept_length": Flag("adaptive: hold text below this accept length.", _RELEASE),
     "watch_accept_rate": Flag("adaptive: hold text above this accept rate.", _RELEASE),
     "hold_first_tokens": Flag("adaptive: also hold the first so many tokens.", _RELEASE),
+    "max_held_tokens": Flag("Hold back at most so many tokens; the oldest go first.", _RELEASE),
+    "max_held_bytes": Flag("... and at most so many bytes, as received.", _RELEASE),
+    "max_held_seconds": Flag("... and nothing for longer than this.", _RELEASE),
     "onset_margin_tokens": Flag("Drop so many held tokens before the onset too.", _RELEASE),
     "on_exhausted": Flag(
         "When the last attempt is sick as well: pass lets it through, marked "

@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 from retry_proxy.body import ClientGone, read_body, run_while_connected
 from retry_proxy.config import ProxyConfig
 from retry_proxy.decide.budget import RetryBudget
+from retry_proxy.decide.hold_bounds import HoldBounds
 from retry_proxy.decide.release import ReleasePolicy
 from retry_proxy.engines.call import Route, parse_call
 from retry_proxy.errors import ClientError, error_body_for
@@ -89,6 +90,11 @@ def build_services(
             mode=config.release,
             hold_first_tokens=config.hold_first_tokens,
             onset_margin_tokens=config.onset_margin_tokens,
+            bounds=HoldBounds(
+                tokens=config.max_held_tokens,
+                size=config.max_held_bytes,
+                seconds=config.max_held_seconds,
+            ),
         ),
         build_panel=PanelBuilder(config, learned or Learned()).build,
         text_sink=text_sink,

@@ -68,6 +68,8 @@ class ProxyConfig:
             baseline.
         onset_margin_tokens: held tokens dropped before the estimated onset as well.
         hold_first_tokens: ``adaptive`` also holds the first so many tokens of an answer.
+        max_held_tokens, max_held_bytes, max_held_seconds: bounds of the hold-back of a streamed
+            answer, also under ``buffer``; what is over one is released, the oldest first.
         first_byte_timeout_seconds: longest wait for an engine's first byte (queueing included).
         stall_timeout_seconds: longest silence after the first byte.
         capture_text: put a short text sample into ``AttemptEnded`` (evidence capture).
@@ -94,6 +96,9 @@ class ProxyConfig:
     watch_accept_rate: float = 0.9
     onset_margin_tokens: int = 8
     hold_first_tokens: int = 0
+    max_held_tokens: int = 32768
+    max_held_bytes: int = 8 * 1024 * 1024
+    max_held_seconds: float = 600.0
     connect_timeout_seconds: float = 3.0
     first_byte_timeout_seconds: float = 120.0
     stall_timeout_seconds: float = 30.0
@@ -174,7 +179,14 @@ _ENUMS: dict[str, type[enum.StrEnum]] = {
     "release": ReleaseMode,
     "on_exhausted": OnExhausted,
 }
-_AT_LEAST_ONE = ("max_attempts", "max_body_bytes", "max_event_bytes", "accept_rate_min_steps")
+_AT_LEAST_ONE = (
+    "max_attempts",
+    "max_body_bytes",
+    "max_event_bytes",
+    "max_held_tokens",
+    "max_held_bytes",
+    "accept_rate_min_steps",
+)
 _NOT_NEGATIVE = (
     "retry_budget_ratio",
     "retry_budget_min_per_second",
@@ -185,6 +197,7 @@ _NOT_NEGATIVE = (
     "hold_first_tokens",
 )
 _POSITIVE = (
+    "max_held_seconds",
     "deadline_seconds",
     "max_accept_rate",
     "watch_accept_rate",

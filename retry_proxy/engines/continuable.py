@@ -16,7 +16,6 @@ _GRAMMAR_FIELDS = (
     "structured_outputs",
 )
 _NOT_CONTINUED = (
-    "logprobs",
     "top_logprobs",
     "return_logprob",
     "functions",
@@ -39,8 +38,10 @@ def is_continuable(body: dict[str, Any], sampling: dict[str, Any]) -> bool:
         return False
     if body.get("tools") and not _is_free_choice(body.get("tool_choice")):
         return False
-    # logprobs may be 0, which asks for the chosen token's own
-    return all(body.get(name) in (None, False, "", [], {}) for name in _NOT_CONTINUED)
+    # 0 asks for the logprob of the chosen token, and equals False
+    if body.get("logprobs") is not None and body["logprobs"] is not False:
+        return False
+    return not any(body.get(name) for name in _NOT_CONTINUED)
 
 
 def _is_guided(output_format: object) -> bool:

@@ -234,8 +234,13 @@ class Attempt:
         )
         # A role chunk alone waits for the first text: until then a restart can stay silent and an
         # error has a real status.
-        if can_release and hold.held and (self._answer.has_released or hold.has_held_output):
-            await self._answer.send(hold.release(time.monotonic()))
+        if not hold.held or not (self._answer.has_released or hold.has_held_output):
+            return
+        now, bounds = time.monotonic(), self._policy.bounds
+        if can_release:
+            await self._answer.send(hold.release(now))
+        elif bounds is not None and (over := hold.release_over(bounds, now)):
+            await self._answer.send(over)
 
     async def _stop(self, decision: Decision) -> None:
         """Keeps what is good of the held text, where the answer goes on after it."""

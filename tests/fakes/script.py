@@ -38,6 +38,7 @@ class Script:
     Attributes:
         word: text of damaged tokens (acceptance faults only); ``None``: the right words all the
             same.
+        damaged_from: damaged words begin here; ``None``: with the fault.
         field: of a chat's delta that holds the damaged tokens.
         pause_after: waits for ``FakeEngine.resume`` once so many tokens are out.
     """
@@ -46,6 +47,7 @@ class Script:
     after: int = 0
     status: int = 500
     word: str | None = None
+    damaged_from: int | None = None
     field: str = "content"
     pause_after: int | None = None
 
@@ -87,6 +89,8 @@ def steps(start: int, total: int, script: Script) -> Iterator[Step]:
         size = min(size, total - done)
         numbers = range(start + done, start + done + size)
         words = [f" w{number}" for number in numbers]
+        if script.damaged_from is not None:
+            is_damaged = done >= script.damaged_from
         if is_damaged and script.word is not None:
             words = [script.word] * size
         field = script.field if is_damaged else "content"
