@@ -115,6 +115,9 @@ FLAGS: dict[str, Flag] = {
     "stall_timeout_seconds": Flag("Longest silence after the first byte.", _TIMES),
     "abort_timeout_seconds": Flag("Longest wait for an engine to take an abort.", _TIMES),
     "probe_timeout_seconds": Flag("Longest wait for a health probe.", _TIMES),
+    "probe_api_key": Flag(
+        "Sent when a replica is asked what it is; better given through the environment.", _TIMES
+    ),
     "probe_interval_seconds": Flag("First pause between probes of an unreachable replica.", _TIMES),
     "probe_max_interval_seconds": Flag("Longest pause between such probes.", _TIMES),
     "shutdown_grace_seconds": Flag("After SIGTERM, running answers may take this long.", _TIMES),

@@ -4,7 +4,7 @@ import dataclasses
 import difflib
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -72,6 +72,7 @@ class ProxyConfig:
             answer, also under ``buffer``; what is over one is released, the oldest first.
         first_byte_timeout_seconds: longest wait for an engine's first byte (queueing included).
         stall_timeout_seconds: longest silence after the first byte.
+        probe_api_key: sent when a replica is asked what it is; clients' requests bring their own.
         capture_text: put a short text sample into ``AttemptEnded`` (evidence capture).
 
     Raises:
@@ -106,6 +107,7 @@ class ProxyConfig:
     probe_timeout_seconds: float = 3.0
     probe_interval_seconds: float = 1.0
     probe_max_interval_seconds: float = 30.0
+    probe_api_key: str | None = field(default=None, repr=False)
     max_body_bytes: int = 32 * 1024 * 1024
     max_event_bytes: int = 4 * 1024 * 1024
     capture_text: bool = False
@@ -153,7 +155,7 @@ class ProxyConfig:
         Raises:
             InvalidConfig: an unknown key (the nearest name is told) or a bad value.
         """
-        known = {field.name for field in dataclasses.fields(cls)}
+        known = {each.name for each in dataclasses.fields(cls)}
         for key in options:
             if key not in known:
                 near = difflib.get_close_matches(str(key), known, n=1)
@@ -168,9 +170,13 @@ class ProxyConfig:
         for name, kind in _ENUMS.items():
             if name in values:
                 values[name] = _parse_enum(name, values[name], kind)
-        for field in dataclasses.fields(cls):
-            if field.name in values and field.type in (int, float, bool):
-                _check_type(field.name, values[field.name], field.type)
+        for each in dataclasses.fields(cls):
+            if each.name in values and each.type in (int, float, bool):
+                _check_type(each.name, values[each.name], each.type)
+        probe_key = values.get("probe_api_key")
+        # the value itself is not told: it may be a key with a typing error
+        is_text = probe_key is None or isinstance(probe_key, str)
+        _check(is_text, "probe_api_key", "text", type(probe_key).__name__)
         return cls(**values)
 
 

@@ -6,6 +6,7 @@ ProxyError
 │   ├── InvalidBody             400: not JSON, not an object, a field of a wrong type
 │   └── BodyTooLarge            413
 ├── UpstreamError             the engine's fault: the attempt is retried
+│   ├── ProbeDenied             a probe needs a key (401, 403)
 │   ├── ConnectFailed           nothing was sent
 │   ├── CannotContinueHere      nothing was sent: the engine takes no continuation
 │   ├── UpstreamStatus          an error status
@@ -64,6 +65,12 @@ class ConnectFailed(UpstreamError):
     """No connection: nothing was sent."""
 
     reason = "connect_failed"
+
+
+class ProbeDenied(UpstreamError):
+    """The engine wants a key before it tells what it is."""
+
+    reason = "probe_denied"
 
 
 class CannotContinueHere(UpstreamError):
