@@ -32,6 +32,7 @@ def replica_row(replica: ReplicaView) -> dict[str, object]:
         "address": replica.address,
         "state": replica.state,
         "engine": replica.engine,
+        "version": replica.version,
         "models": list(replica.models),
         "in_flight": replica.in_flight,
         "attempts": replica.attempts,

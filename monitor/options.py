@@ -97,6 +97,9 @@ FLAGS: dict[str, Flag] = {
     "watch_accept_length": Flag("adaptive: hold text below this accept length.", _RELEASE),
     "watch_accept_rate": Flag("adaptive: hold text above this accept rate.", _RELEASE),
     "hold_first_tokens": Flag("adaptive: also hold the first so many tokens.", _RELEASE),
+    "max_held_tokens": Flag("Hold back at most so many tokens; the oldest go first.", _RELEASE),
+    "max_held_bytes": Flag("... and at most so many bytes, as received.", _RELEASE),
+    "max_held_seconds": Flag("... and nothing for longer than this.", _RELEASE),
     "onset_margin_tokens": Flag("Drop so many held tokens before the onset too.", _RELEASE),
     "on_exhausted": Flag(
         "When the last attempt is sick as well: pass lets it through, marked "
@@ -112,6 +115,9 @@ FLAGS: dict[str, Flag] = {
     "stall_timeout_seconds": Flag("Longest silence after the first byte.", _TIMES),
     "abort_timeout_seconds": Flag("Longest wait for an engine to take an abort.", _TIMES),
     "probe_timeout_seconds": Flag("Longest wait for a health probe.", _TIMES),
+    "probe_api_key": Flag(
+        "Sent when a replica is asked what it is; better given through the environment.", _TIMES
+    ),
     "probe_interval_seconds": Flag("First pause between probes of an unreachable replica.", _TIMES),
     "probe_max_interval_seconds": Flag("Longest pause between such probes.", _TIMES),
     "shutdown_grace_seconds": Flag("After SIGTERM, running answers may take this long.", _TIMES),

@@ -14,9 +14,10 @@ from starlette.types import Receive, Scope, Send
 from retry_proxy.body import ClientGone, read_body, run_while_connected
 from retry_proxy.config import ProxyConfig
 from retry_proxy.decide.budget import RetryBudget
+from retry_proxy.decide.hold_bounds import HoldBounds
 from retry_proxy.decide.release import ReleasePolicy
 from retry_proxy.engines.call import Route, parse_call
-from retry_proxy.errors import ClientError
+from retry_proxy.errors import ClientError, error_body_for
 from retry_proxy.events import EventSink
 from retry_proxy.fleet.fleet import Fleet
 from retry_proxy.headers import decode_headers
@@ -89,6 +90,11 @@ def build_services(
             mode=config.release,
             hold_first_tokens=config.hold_first_tokens,
             onset_margin_tokens=config.onset_margin_tokens,
+            bounds=HoldBounds(
+                tokens=config.max_held_tokens,
+                size=config.max_held_bytes,
+                seconds=config.max_held_seconds,
+            ),
         ),
         build_panel=PanelBuilder(config, learned or Learned()).build,
         text_sink=text_sink,
@@ -105,7 +111,7 @@ class GenerationEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request_id = uuid.uuid4().hex
-        client = ClientStream(send, request_id)
+        client = ClientStream(send, request_id, error_body_for(self._route))
         try:
             body = await read_body(receive, self._services.config.max_body_bytes)
             call = parse_call(self._route, body)
@@ -118,6 +124,10 @@ class GenerationEndpoint:
             headers = decode_headers(scope["headers"])
             work = Relay(self._services, call, request_id, headers, client).run()
         else:
-            marks = [("x-specwatch-request-id", request_id)]
+            marks = [
+                ("x-specwatch-request-id", request_id),
+                ("x-specwatch-attempts", "1"),
+                ("x-specwatch-verdict", "unwatched"),
+            ]
             work = self._pass_through.forward(scope, body, send, extra_headers=marks)
         await run_while_connected(work, receive)

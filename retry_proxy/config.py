@@ -4,7 +4,7 @@ import dataclasses
 import difflib
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -68,8 +68,11 @@ class ProxyConfig:
             baseline.
         onset_margin_tokens: held tokens dropped before the estimated onset as well.
         hold_first_tokens: ``adaptive`` also holds the first so many tokens of an answer.
+        max_held_tokens, max_held_bytes, max_held_seconds: bounds of the hold-back of a streamed
+            answer, also under ``buffer``; what is over one is released, the oldest first.
         first_byte_timeout_seconds: longest wait for an engine's first byte (queueing included).
         stall_timeout_seconds: longest silence after the first byte.
+        probe_api_key: sent when a replica is asked what it is; clients' requests bring their own.
         capture_text: put a short text sample into ``AttemptEnded`` (evidence capture).
 
     Raises:
@@ -94,6 +97,9 @@ class ProxyConfig:
     watch_accept_rate: float = 0.9
     onset_margin_tokens: int = 8
     hold_first_tokens: int = 0
+    max_held_tokens: int = 32768
+    max_held_bytes: int = 8 * 1024 * 1024
+    max_held_seconds: float = 600.0
     connect_timeout_seconds: float = 3.0
     first_byte_timeout_seconds: float = 120.0
     stall_timeout_seconds: float = 30.0
@@ -101,6 +107,7 @@ class ProxyConfig:
     probe_timeout_seconds: float = 3.0
     probe_interval_seconds: float = 1.0
     probe_max_interval_seconds: float = 30.0
+    probe_api_key: str | None = field(default=None, repr=False)
     max_body_bytes: int = 32 * 1024 * 1024
     max_event_bytes: int = 4 * 1024 * 1024
     capture_text: bool = False
@@ -148,7 +155,7 @@ class ProxyConfig:
         Raises:
             InvalidConfig: an unknown key (the nearest name is told) or a bad value.
         """
-        known = {field.name for field in dataclasses.fields(cls)}
+        known = {each.name for each in dataclasses.fields(cls)}
         for key in options:
             if key not in known:
                 near = difflib.get_close_matches(str(key), known, n=1)
@@ -163,9 +170,13 @@ class ProxyConfig:
         for name, kind in _ENUMS.items():
             if name in values:
                 values[name] = _parse_enum(name, values[name], kind)
-        for field in dataclasses.fields(cls):
-            if field.name in values and field.type in (int, float, bool):
-                _check_type(field.name, values[field.name], field.type)
+        for each in dataclasses.fields(cls):
+            if each.name in values and each.type in (int, float, bool):
+                _check_type(each.name, values[each.name], each.type)
+        probe_key = values.get("probe_api_key")
+        # the value itself is not told: it may be a key with a typing error
+        is_text = probe_key is None or isinstance(probe_key, str)
+        _check(is_text, "probe_api_key", "text", type(probe_key).__name__)
         return cls(**values)
 
 
@@ -174,7 +185,14 @@ _ENUMS: dict[str, type[enum.StrEnum]] = {
     "release": ReleaseMode,
     "on_exhausted": OnExhausted,
 }
-_AT_LEAST_ONE = ("max_attempts", "max_body_bytes", "max_event_bytes", "accept_rate_min_steps")
+_AT_LEAST_ONE = (
+    "max_attempts",
+    "max_body_bytes",
+    "max_event_bytes",
+    "max_held_tokens",
+    "max_held_bytes",
+    "accept_rate_min_steps",
+)
 _NOT_NEGATIVE = (
     "retry_budget_ratio",
     "retry_budget_min_per_second",
@@ -185,6 +203,7 @@ _NOT_NEGATIVE = (
     "hold_first_tokens",
 )
 _POSITIVE = (
+    "max_held_seconds",
     "deadline_seconds",
     "max_accept_rate",
     "watch_accept_rate",

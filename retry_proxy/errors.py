@@ -6,6 +6,7 @@ ProxyError
 │   ├── InvalidBody             400: not JSON, not an object, a field of a wrong type
 │   └── BodyTooLarge            413
 ├── UpstreamError             the engine's fault: the attempt is retried
+│   ├── ProbeDenied             a probe needs a key (401, 403)
 │   ├── ConnectFailed           nothing was sent
 │   ├── CannotContinueHere      nothing was sent: the engine takes no continuation
 │   ├── UpstreamStatus          an error status
@@ -20,8 +21,12 @@ ProxyError
     └── NotContinuable          502, after text was released
 """
 
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
+
+ErrorBody = Callable[[str, str, int], dict[str, Any]]
+"""(message, code, status) -> the body."""
 
 
 class ProxyError(Exception):
@@ -62,6 +67,12 @@ class ConnectFailed(UpstreamError):
     reason = "connect_failed"
 
 
+class ProbeDenied(UpstreamError):
+    """The engine wants a key before it tells what it is."""
+
+    reason = "probe_denied"
+
+
 class CannotContinueHere(UpstreamError):
     """The replica's engine takes no continuation of this answer: nothing was sent."""
 
@@ -99,7 +110,7 @@ class EngineReportedError(UpstreamError):
 
 
 class Unanswered(ProxyError):
-    """No attempt gave an answer. Told to the client in OpenAI's error schema."""
+    """No attempt gave an answer. Told to the client in the error schema of the API it asked."""
 
     status = HTTPStatus.BAD_GATEWAY
     code = "upstream_failed"
@@ -137,3 +148,23 @@ def error_body(message: str, code: str, status: int) -> dict[str, Any]:
     """OpenAI's error schema."""
     kind = "invalid_request_error" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "server_error"
     return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+
+
+def anthropic_error_body(message: str, code: str, status: int) -> dict[str, Any]:
+    """Anthropic's error schema, and the code that tells our errors apart."""
+    kind = _ANTHROPIC_TYPES.get(status)
+    if kind is None:
+        is_client = status < HTTPStatus.INTERNAL_SERVER_ERROR
+        kind = "invalid_request_error" if is_client else "api_error"
+    return {"type": "error", "error": {"type": kind, "message": message, "code": code}}
+
+
+def error_body_for(path: str) -> ErrorBody:
+    """The error schema of the API that a path belongs to."""
+    return anthropic_error_body if path.startswith("/v1/messages") else error_body
+
+
+_ANTHROPIC_TYPES: dict[int, str] = {
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "request_too_large",
+    HTTPStatus.SERVICE_UNAVAILABLE: "overloaded_error",
+}

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from starlette.types import Message, Receive, Scope, Send
 
 from retry_proxy.body import ClientGone, run_while_connected
-from retry_proxy.errors import ConnectFailed, UpstreamError, error_body
+from retry_proxy.errors import ConnectFailed, UpstreamError, error_body_for
 from retry_proxy.fleet.fleet import Fleet
 from retry_proxy.fleet.replica import Replica
 from retry_proxy.headers import (
@@ -60,7 +60,7 @@ class PassThrough:
                     return
                 except UpstreamError as error:
                     replica.last_error = str(error)
-                    await _refuse(send, 502, "upstream_failed", str(error), extra_headers)
+                    await _refuse(scope, send, 502, "upstream_failed", str(error), extra_headers)
                     return
                 self._fleet.note_answered(replica)
                 try:
@@ -68,9 +68,8 @@ class PassThrough:
                 except UpstreamError as error:  # returning without an end cuts the client's too
                     replica.last_error = str(error)
                 return
-        await _refuse(
-            send, 503, "no_replica_reachable", "no replica took the request", extra_headers
-        )
+        message = "no replica took the request"
+        await _refuse(scope, send, 503, "no_replica_reachable", message, extra_headers)
 
     async def _open(
         self, replica: Replica, scope: Scope, body: "bytes | _RequestBody | None"
@@ -134,12 +133,10 @@ async def _answer(response: UpstreamResponse, send: Send, extra_headers: Headers
         response.close()
 
 
-async def _refuse(send: Send, status: int, code: str, message: str, extra_headers: Headers) -> None:
-    headers = [*extra_headers]
-    await ClientStream(send, _request_id(headers)).respond_json(
-        status, [], error_body(message, code, status)
-    )
-
-
-def _request_id(headers: Headers) -> str:
-    return dict(headers).get("x-specwatch-request-id", "")
+async def _refuse(
+    scope: Scope, send: Send, status: int, code: str, message: str, extra_headers: Headers
+) -> None:
+    headers = dict(extra_headers)
+    request_id = headers.pop("x-specwatch-request-id", "")
+    client = ClientStream(send, request_id, error_body_for(scope["path"]))
+    await client.respond_error(status, code, message, list(headers.items()))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from retry_proxy.config import ReleaseMode
+from retry_proxy.decide.hold_bounds import HoldBounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,11 +14,13 @@ class ReleasePolicy:
         hold_first_tokens: ``adaptive`` holds an answer until it has so many tokens.
         onset_margin_tokens: the estimated onset is uncertain; so many tokens before it are dropped
             too.
+        bounds: of what is held; ``None`` for a body that goes out as one.
     """
 
     mode: ReleaseMode
     hold_first_tokens: int = 0
     onset_margin_tokens: int = 0
+    bounds: HoldBounds | None = None
 
     def can_release(self, *, is_watching: bool, tokens: int, is_complete: bool) -> bool:
         """Whether everything received so far may go on.

@@ -25,11 +25,16 @@ class Prefix:
 
 @dataclass(frozen=True, slots=True)
 class AttemptPlan:
-    """How one attempt differs from the client's request."""
+    """How one attempt differs from the client's request.
+
+    Attributes:
+        number: 1 for the first dispatch of the request.
+    """
 
     rid: str
     prefix: Prefix | None = None
     cache_salt: str | None = None
+    number: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +72,14 @@ class Piece:
     Attributes:
         payload: the decoded JSON; the encoder may change it.
         raw: the event as it came, terminator included.
+        choices: what each answer of several got, by its index; ``observation`` is then empty.
         text: new answer text (without reasoning).
-        tokens: new tokens; where the engine does not count, 1 for a chunk with output.
+        tokens: new tokens, estimated from the text where the engine does not count them.
+        is_estimated: ``tokens`` is an estimate.
         has_output: the client would see something of it (text, reasoning, a tool call).
         is_continuable: ``False`` once it carries output that a continuation cannot restore.
         is_finish: the last choice got its finish reason.
+        is_last: nothing follows it; the other routes end with ``[DONE]`` instead.
         is_cumulative: its payload says again what the attempt's earlier chunks said, ``None`` where
             that cannot be told yet (the first chunk).
         is_shed: what grows with the answer was taken out of the payload.
@@ -81,6 +89,7 @@ class Piece:
     payload: dict[str, Any]
     raw: bytes
     observation: Observation
+    choices: tuple[tuple[int, Observation], ...] = ()
     text: str = ""
     tokens: int = 0
     token_ids: tuple[int, ...] | None = None
@@ -88,6 +97,8 @@ class Piece:
     has_output: bool = False
     is_continuable: bool = True
     is_finish: bool = False
+    is_last: bool = False
+    is_estimated: bool = False
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     is_cumulative: bool | None = False
@@ -171,9 +182,11 @@ class EngineAdapter(Protocol):
         """Whether :meth:`body` can start from this prefix."""
         ...
 
-    def reader(self, call: GenerationCall) -> ChunkReader: ...
+    def reader(self, call: GenerationCall, prefix: Prefix | None = None) -> ChunkReader:
+        """A reader for an attempt that starts after ``prefix``."""
+        ...
 
-    def abort(self, rid: str) -> AbortCall | None:
+    def abort(self, call: GenerationCall, rid: str) -> AbortCall | None:
         """How to stop it beyond closing the connection, ``None`` if closing is all there is."""
         ...
 

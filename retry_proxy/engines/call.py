@@ -1,4 +1,4 @@
-"""A client's generation request, read once. Knows the three generation routes, no engine."""
+"""A client's generation request, read once. Knows the generation routes, no engine."""
 
 import enum
 from dataclasses import dataclass
@@ -6,7 +6,10 @@ from typing import Any
 
 import msgspec
 
+from retry_proxy.engines.continuable import is_continuable
 from retry_proxy.errors import InvalidBody
+
+MAX_WATCHED_CHOICES = 16  # each has detectors of its own
 
 
 class Route(enum.StrEnum):
@@ -15,6 +18,12 @@ class Route(enum.StrEnum):
     GENERATE = "/generate"
     CHAT = "/v1/chat/completions"
     COMPLETIONS = "/v1/completions"
+    MESSAGES = "/v1/messages"  # Anthropic's
+    RESPONSES = "/v1/responses"
+
+
+# Their events have types, and neither ends with ``[DONE]``.
+TYPED_ROUTES = frozenset({Route.MESSAGES, Route.RESPONSES})
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +33,7 @@ class GenerationCall:
     Attributes:
         body: the decoded body; never changed.
         model: model name, ``""`` where the request names none.
-        choices: how many answers it wants (``n``).
+        choices: how many answers it wants (``n``, times the prompts of a batch).
         max_tokens: its own limit, ``None`` if it named none.
         temperature: ``None`` if it named none; 0 where only the likeliest token may be taken.
         wants_usage, wants_continuous_usage, wants_spec_details, wants_token_ids: what it asked to
@@ -32,7 +41,7 @@ class GenerationCall:
         is_watched: the proxy can stream it upstream and watch it; otherwise it passes through
             verbatim.
         is_continuable: a stopped answer may be continued from a prefix (no grammar, one choice, no
-            logprobs, no tools).
+            logprobs, no tool call that must come).
     """
 
     route: Route
@@ -53,29 +62,6 @@ class GenerationCall:
 
 _decode = msgspec.json.Decoder().decode
 
-# A grammar's state starts at its root again on a continuation: nested or doubled JSON.
-_GRAMMAR_FIELDS = (
-    "regex",
-    "ebnf",
-    "json_schema",
-    "structural_tag",
-    "grammar",
-    "guided_json",
-    "guided_regex",
-    "guided_choice",
-    "guided_grammar",
-    "structured_outputs",
-)
-_NOT_CONTINUED = (
-    "logprobs",
-    "top_logprobs",
-    "return_logprob",
-    "tools",
-    "functions",
-    "echo",
-    "suffix",
-    "session_params",
-)
 # Fields that engines refuse on streams, or whose answer only a whole response carries.
 _NOT_STREAMABLE = (
     "return_meta_info",
@@ -83,6 +69,9 @@ _NOT_STREAMABLE = (
     "return_routed_experts",
     "use_beam_search",
 )
+# What such a request goes on from, or leaves behind, lies in one replica's memory: another one
+# cannot do it again.
+_STATE_OF_ONE_REPLICA = ("previous_response_id", "background", "conversation")
 
 
 def parse_call(route: Route, raw: bytes) -> GenerationCall:
@@ -101,7 +90,7 @@ def parse_call(route: Route, raw: bytes) -> GenerationCall:
     is_streaming = _optional(body, "stream", bool) or False
     stream_options = _optional(body, "stream_options", dict) or {}
     sampling = _sampling(route, body)
-    choices = _optional(sampling, "n", int) or 1
+    choices = _choices(route, body, sampling)
     return GenerationCall(
         route=route,
         body=body,
@@ -116,7 +105,7 @@ def parse_call(route: Route, raw: bytes) -> GenerationCall:
         wants_token_ids=bool(body.get("return_token_ids")),
         client_rid=_client_rid(body),
         is_watched=_is_watched(route, body, choices, is_streaming),
-        is_continuable=choices == 1 and _has_plain_output(body, sampling),
+        is_continuable=choices == 1 and is_continuable(body, sampling),
     )
 
 
@@ -141,6 +130,8 @@ def _max_tokens(route: Route, sampling: dict[str, Any]) -> int | None:
         Route.GENERATE: ("max_new_tokens",),
         Route.CHAT: ("max_completion_tokens", "max_tokens"),
         Route.COMPLETIONS: ("max_tokens",),
+        Route.MESSAGES: ("max_tokens",),
+        Route.RESPONSES: ("max_output_tokens",),
     }[route]
     for name in names:
         value = sampling.get(name)
@@ -162,35 +153,28 @@ def _client_rid(body: dict[str, Any]) -> str | None:
     return rid if isinstance(rid, str) else None
 
 
+def _choices(route: Route, body: dict[str, Any], sampling: dict[str, Any]) -> int:
+    if route in TYPED_ROUTES:
+        return 1
+    choices: int = _optional(sampling, "n", int) or 1
+    prompt = body.get("prompt")
+    if route is Route.COMPLETIONS and isinstance(prompt, list) and _is_batch(prompt):
+        return choices * len(prompt)
+    return choices
+
+
 def _is_watched(route: Route, body: dict[str, Any], choices: int, is_streaming: bool) -> bool:
     if not is_streaming and any(body.get(name) for name in _NOT_STREAMABLE):
         return False
-    if route is Route.CHAT:
+    if choices > MAX_WATCHED_CHOICES:
+        return False
+    if route is Route.RESPONSES:
+        return not any(body.get(name) for name in _STATE_OF_ONE_REPLICA)
+    if route is not Route.GENERATE:
         return True
-    if route is Route.COMPLETIONS:
-        return not _is_batch(body.get("prompt"))
     is_batch = _is_batch(body.get("input_ids")) or isinstance(body.get("text"), list)
     return choices == 1 and not is_batch and not isinstance(body.get("sampling_params"), list)
 
 
 def _is_batch(prompt: object) -> bool:
     return isinstance(prompt, list) and not all(isinstance(token, int) for token in prompt)
-
-
-def _has_plain_output(body: dict[str, Any], sampling: dict[str, Any]) -> bool:
-    response_format = body.get("response_format")
-    if isinstance(response_format, dict) and response_format.get("type") not in (None, "text"):
-        return False
-    if any(body.get(name) or sampling.get(name) for name in _GRAMMAR_FIELDS):
-        return False
-    if body.get("best_of") not in (None, 1):
-        return False
-    # logprobs may be 0, which asks for the chosen token's own
-    return all(
-        body.get(name) in (None, False, "", [], {}) or _is_off(body, name)
-        for name in _NOT_CONTINUED
-    )
-
-
-def _is_off(body: dict[str, Any], name: str) -> bool:
-    return name == "tools" and body.get("tool_choice") == "none"

@@ -1,5 +1,6 @@
 """Which engine a replica is, decided from what it answers. Pure: the prober fetches the pages."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,10 +11,16 @@ from retry_proxy.engines.sglang import SglangAdapter
 from retry_proxy.engines.vllm import VllmAdapter
 
 # What the prober fetches: JSON, or text for metrics; None for anything but status 200.
-IDENTITY_PATHS = ("/server_info", "/version", "/props")
+IDENTITY_PATHS = ("/server_info", "/get_server_info", "/version", "/props")
 PROBED_PATHS = (*IDENTITY_PATHS, "/v1/models", "/metrics")
 
 Answers = Mapping[str, Any]
+
+DENIED = "denied"  # instead of an answer, where a path needs a key
+# Where the identity is denied: models are owned by their engine, and metrics are often open. Not
+# elsewhere: a gateway may pass on such a list, and not the engine's own fields.
+_OWNERS = ("sglang", "vllm", "llamacpp")
+_SGLANG_DRAFTS = re.compile(r"^sglang:spec_num_draft_tokens(?:\{[^}]*\})? ([0-9.e+]+)", re.M)
 
 
 def build_adapter(profile: EngineProfile) -> EngineAdapter:
@@ -33,19 +40,40 @@ def describe(answers: Answers, wanted: str) -> EngineProfile:
 
 
 def _identify(answers: Answers) -> str:
-    if isinstance(answers.get("/server_info"), dict):
+    if _server_info(answers):
         return "sglang"
     if isinstance(answers.get("/props"), dict):
         return "llamacpp"
     version = answers.get("/version")
     if isinstance(version, dict) and "version" in version:
         return "vllm"
-    return "openai"
+    is_denied = any(answers.get(path) == DENIED for path in IDENTITY_PATHS)
+    return (_owner(answers) if is_denied else None) or "openai"
+
+
+def is_known(answers: Answers, wanted: str) -> bool:
+    """The engine's name is given, or told by what a replica answers without a key."""
+    return wanted != "auto" or _identify(answers) != "openai"
+
+
+def _owner(answers: Answers) -> str | None:
+    told = {entry.get("owned_by") for entry in _model_entries(answers)}
+    metrics = answers.get("/metrics")
+    told |= {line.partition(":")[0] for line in str(metrics or "").splitlines() if ":" in line}
+    return next((name for name in _OWNERS if name in told), None)
+
+
+def _server_info(answers: Answers) -> dict[str, Any]:
+    """Newer and older path of SGLang."""
+    for path in ("/server_info", "/get_server_info"):
+        info = answers.get(path)
+        if isinstance(info, dict):
+            return info
+    return {}
 
 
 def _sglang_profile(answers: Answers) -> EngineProfile:
-    info = answers.get("/server_info")
-    info = info if isinstance(info, dict) else {}
+    info = _server_info(answers)
     width = _positive(info.get("speculative_num_draft_tokens"))
     steps = _positive(info.get("speculative_num_steps"))
     is_tree = (_positive(info.get("speculative_eagle_topk")) or 1) > 1
@@ -55,7 +83,9 @@ def _sglang_profile(answers: Answers) -> EngineProfile:
         name="sglang",
         version=_text(info.get("version")),
         is_integrated=info.get("engine") == "specwatch",
-        is_speculating=bool(info.get("speculative_algorithm")) or bool(width or steps),
+        is_speculating=bool(info.get("speculative_algorithm"))
+        or bool(width or steps)
+        or _has_draft_metrics(answers),
         draft_tokens=drafts if drafts and is_fixed and not is_tree else None,
         models=_models(answers),
     )
@@ -97,12 +127,23 @@ _ADAPTERS: dict[str, Callable[[EngineProfile], EngineAdapter]] = {
 }
 
 
-def _models(answers: Answers) -> tuple[str, ...]:
+def _has_draft_metrics(answers: Answers) -> bool:
+    """Known to speculate, but not how wide: whether it is a chain is not told there."""
+    metrics = answers.get("/metrics")
+    found = _SGLANG_DRAFTS.search(metrics) if isinstance(metrics, str) else None
+    return found is not None and float(found.group(1)) > 0
+
+
+def _model_entries(answers: Answers) -> list[dict[str, Any]]:
     listing = answers.get("/v1/models")
     entries = listing.get("data") if isinstance(listing, dict) else None
     if not isinstance(entries, list):
-        return ()
-    names = (entry.get("id") for entry in entries if isinstance(entry, dict))
+        return []
+    return [entry for entry in entries if isinstance(entry, dict)]
+
+
+def _models(answers: Answers) -> tuple[str, ...]:
+    names = (entry.get("id") for entry in _model_entries(answers))
     return tuple(name for name in names if isinstance(name, str))
 
 

@@ -3,6 +3,8 @@
 Verification steps are not on the wire; a change of ``draft_n`` marks one. Steps without a draft are
 not seen, and models with recurrent state report a rate of 1 by construction, so high readings need
 the text to agree.
+
+Its ``/v1/messages`` goes on from a last message of the assistant, and says that message again.
 """
 
 from typing import Any
@@ -21,7 +23,9 @@ from retry_proxy.engines.adapter import (
 from retry_proxy.engines.call import GenerationCall, Route
 from retry_proxy.engines.continuation import continued_body
 from retry_proxy.engines.openai_chunk import read_int
-from retry_proxy.engines.openai_reader import OpenAiReader, completion_of
+from retry_proxy.engines.openai_reader import completion_of
+from retry_proxy.engines.prefill import EchoReader, messages_prefill
+from retry_proxy.engines.readers import build_reader
 
 
 class LlamaCppAdapter:
@@ -32,6 +36,10 @@ class LlamaCppAdapter:
 
     def body(self, call: GenerationCall, plan: AttemptPlan) -> dict[str, Any]:
         body = dict(call.body)
+        if call.route is Route.RESPONSES:
+            return {**body, "stream": True}
+        if call.route is Route.MESSAGES:
+            return self._messages_body(call, plan)
         if plan.prefix is not None:
             continued = continued_body(call, plan.prefix, default_max_tokens=None)
             assert continued is not None, "continued without asking can_continue"
@@ -46,18 +54,32 @@ class LlamaCppAdapter:
         return body
 
     def can_continue(self, call: GenerationCall, prefix: Prefix) -> bool:
+        if call.route is Route.RESPONSES:
+            return False
+        if call.route is Route.MESSAGES:
+            return messages_prefill(call, prefix) is not None
         return continued_body(call, prefix, default_max_tokens=None) is not None
 
-    def reader(self, call: GenerationCall) -> ChunkReader:
-        return _TimingsReader(self.profile, call)
+    def reader(self, call: GenerationCall, prefix: Prefix | None = None) -> ChunkReader:
+        reader: ChunkReader = _TimingsReader(self.profile, call)
+        if call.route is Route.MESSAGES and prefix is not None:
+            return EchoReader(reader, prefix.text)
+        return reader
 
-    def abort(self, rid: str) -> AbortCall | None:
+    def abort(self, call: GenerationCall, rid: str) -> AbortCall | None:
         return None
+
+    def _messages_body(self, call: GenerationCall, plan: AttemptPlan) -> dict[str, Any]:
+        if plan.prefix is None:
+            return {**call.body, "stream": True}
+        body = messages_prefill(call, plan.prefix)
+        assert body is not None, "continued without asking can_continue"
+        return {**body, "stream": True}
 
 
 class _TimingsReader:
     def __init__(self, profile: EngineProfile, call: GenerationCall) -> None:
-        self._reader = OpenAiReader(profile, call, _read_extras)
+        self._reader = build_reader(profile, call, _read_extras)
         self._drafted = Cumulative()
         self._accepted = Cumulative()
         self.final: FinalCounters | None = None

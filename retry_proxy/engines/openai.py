@@ -10,9 +10,10 @@ from retry_proxy.engines.adapter import (
     FinalCounters,
     Prefix,
 )
-from retry_proxy.engines.call import GenerationCall, Route
+from retry_proxy.engines.call import TYPED_ROUTES, GenerationCall, Route
 from retry_proxy.engines.continuation import continued_body
-from retry_proxy.engines.openai_reader import OpenAiReader, completion_of
+from retry_proxy.engines.openai_reader import completion_of
+from retry_proxy.engines.readers import build_reader
 
 
 class OpenAiAdapter:
@@ -26,6 +27,8 @@ class OpenAiAdapter:
 
     def body(self, call: GenerationCall, plan: AttemptPlan) -> dict[str, Any]:
         body = dict(call.body)
+        if call.route in TYPED_ROUTES:
+            return {**body, "stream": True}
         if plan.prefix is not None:
             continued = continued_body(call, plan.prefix, default_max_tokens=16)
             assert continued is not None, "continued without asking can_continue"
@@ -39,10 +42,10 @@ class OpenAiAdapter:
             return False
         return continued_body(call, prefix, default_max_tokens=16) is not None
 
-    def reader(self, call: GenerationCall) -> ChunkReader:
-        return OpenAiReader(self.profile, call, _read_extras)
+    def reader(self, call: GenerationCall, prefix: Prefix | None = None) -> ChunkReader:
+        return build_reader(self.profile, call, _read_extras)
 
-    def abort(self, rid: str) -> AbortCall | None:
+    def abort(self, call: GenerationCall, rid: str) -> AbortCall | None:
         return None
 
 

@@ -14,18 +14,25 @@ class OpenAiChunk:
     Attributes:
         text: answer text of the first choice.
         reasoning: its reasoning text.
+        arguments: text of the arguments of its tool calls.
         has_tool_call: it carries a piece of a tool call.
         finished: choices that got their finish reason in this chunk.
         choice: the first choice, ``None`` on chunks without.
         usage: the usage object, ``None`` if absent or null.
     """
 
-    text: str
-    reasoning: str
-    has_tool_call: bool
-    finished: int
-    choice: dict[str, Any] | None
     usage: dict[str, Any] | None
+    text: str = ""
+    reasoning: str = ""
+    arguments: str = ""
+    has_tool_call: bool = False
+    finished: int = 0
+    choice: dict[str, Any] | None = None
+
+    @property
+    def generated(self) -> str:
+        """All of its text that a model wrote, whatever the parser made of it."""
+        return self.reasoning + self.text + self.arguments
 
 
 def parse_chunk(call: GenerationCall, payload: Any) -> OpenAiChunk:
@@ -39,11 +46,9 @@ def parse_chunk(call: GenerationCall, payload: Any) -> OpenAiChunk:
     choices = payload.get("choices")
     if not isinstance(choices, list):
         raise MalformedStream("a chunk has no list of choices")
-    chunk = OpenAiChunk("", "", False, 0, None, _usage(payload))
+    chunk = OpenAiChunk(_usage(payload))
     for choice in choices:
-        if not isinstance(choice, dict):
-            raise MalformedStream("a choice is not an object")
-        _read_choice(call, choice, chunk)
+        read_choice(call, choice, chunk)
     return chunk
 
 
@@ -86,7 +91,14 @@ def _usage(payload: dict[str, Any]) -> dict[str, Any] | None:
     return usage if isinstance(usage, dict) else None
 
 
-def _read_choice(call: GenerationCall, choice: dict[str, Any], chunk: OpenAiChunk) -> None:
+def read_choice(call: GenerationCall, choice: object, chunk: OpenAiChunk) -> None:
+    """Adds one choice to what is known of its chunk.
+
+    Raises:
+        MalformedStream, EngineReportedError: as :func:`parse_chunk`.
+    """
+    if not isinstance(choice, dict):
+        raise MalformedStream("a choice is not an object")
     if chunk.choice is None:
         chunk.choice = choice
     if call.route is Route.COMPLETIONS:
@@ -97,15 +109,24 @@ def _read_choice(call: GenerationCall, choice: dict[str, Any], chunk: OpenAiChun
             raise MalformedStream("a choice has no delta")
         chunk.text += _text(delta, "content")
         chunk.reasoning += _text(delta, "reasoning_content") or _text(delta, "reasoning")
-        chunk.has_tool_call = chunk.has_tool_call or bool(
-            delta.get("tool_calls") or delta.get("function_call")
-        )
+        if delta.get("tool_calls") or delta.get("function_call"):
+            chunk.has_tool_call = True
+            chunk.arguments += _arguments(delta)
     reason = choice.get("finish_reason")
     if reason is None:
         return
     if reason in ("abort", "error"):
         raise EngineReportedError(f"the engine ended the generation itself ({reason})")
     chunk.finished += 1
+
+
+def _arguments(delta: dict[str, Any]) -> str:
+    """What the chunk adds to the arguments of its calls; of an odd shape is the client's to see."""
+    calls = delta.get("tool_calls")
+    functions = [call.get("function") for call in calls or () if isinstance(call, dict)]
+    functions.append(delta.get("function_call"))
+    parts = [each.get("arguments") for each in functions if isinstance(each, dict)]
+    return "".join(part for part in parts if isinstance(part, str))
 
 
 def _text(holder: dict[str, Any], name: str) -> str:

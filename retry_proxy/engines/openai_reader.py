@@ -6,10 +6,19 @@ What an engine adds is a function it brings.
 from collections.abc import Callable
 from typing import Any
 
+from detectors.observation import Observation
 from retry_proxy.engines.acceptance_track import AcceptanceTrack
-from retry_proxy.engines.adapter import Cumulative, EngineProfile, FinalCounters, Piece
+from retry_proxy.engines.adapter import EngineProfile, FinalCounters, Piece
 from retry_proxy.engines.call import GenerationCall
-from retry_proxy.engines.openai_chunk import OpenAiChunk, parse_chunk, read_ids, read_int
+from retry_proxy.engines.openai_chunk import (
+    OpenAiChunk,
+    parse_chunk,
+    read_choice,
+    read_ids,
+    read_int,
+)
+from retry_proxy.engines.token_count import TokenCount
+from retry_proxy.errors import MalformedStream
 
 # (payload, usage) -> tokens so far and cumulative counters, each None where the chunk does not say
 ExtrasReader = Callable[
@@ -26,7 +35,7 @@ class OpenAiReader:
         self._track = AcceptanceTrack(profile)
         self._call = call
         self._read_extras = read_extras
-        self._completion = Cumulative()
+        self._count = TokenCount()
         self._finished = 0
 
     @property
@@ -38,24 +47,27 @@ class OpenAiReader:
         completion, counters = self._read_extras(payload, chunk.usage)
         choice = chunk.choice or {}
         token_ids = read_ids(choice, "token_ids")
-        new_tokens = self._new_tokens(completion, token_ids)
         self._finished += chunk.finished
         is_over = self._finished >= self._call.choices
         is_single = self._call.choices == 1
-        seen = self._track.observe(
-            text=chunk.text + chunk.reasoning if is_single else "",
-            new_tokens=new_tokens if is_single else None,
-            token_ids=token_ids if is_single else None,
-            counters=counters if is_single else None,
-            is_finish=is_over,
-        )
-        has_output = bool(chunk.text or chunk.reasoning or chunk.has_tool_call)
+        new_tokens, tokens = self._count.observe(chunk.generated, completion, token_ids)
+        has_output = bool(chunk.generated or chunk.has_tool_call)
         return Piece(
             payload=payload,
             raw=raw,
-            observation=seen,
+            observation=self._track.observe(
+                text=chunk.generated,
+                new_tokens=new_tokens,
+                token_ids=token_ids,
+                counters=counters,
+                is_finish=is_over,
+            )
+            if is_single
+            else Observation(),
+            choices=() if is_single else self._each_choice(payload["choices"]),
             text=chunk.text,
-            tokens=count_tokens(new_tokens, has_output),
+            tokens=tokens,
+            is_estimated=self._count.is_estimated,
             token_ids=token_ids,
             prompt_token_ids=_prompt_ids(payload, choice),
             has_output=has_output,
@@ -65,25 +77,27 @@ class OpenAiReader:
             completion_tokens=completion,
         )
 
-    def _new_tokens(self, completion: int | None, token_ids: tuple[int, ...] | None) -> int | None:
-        if completion is not None:
-            return self._completion.new(completion)
-        if token_ids is not None:
-            self._completion.last += len(token_ids)
-            return len(token_ids)
-        return None
+    def _each_choice(self, choices: list[dict[str, Any]]) -> tuple[tuple[int, Observation], ...]:
+        """Several answers in one stream: each is watched by itself, without acceptance.
+
+        The engine's counts are those of all of them, or of one without saying of which.
+        """
+        seen = []
+        for choice in choices:
+            part = OpenAiChunk(None)
+            read_choice(self._call, choice, part)
+            ids = read_ids(choice, "token_ids")
+            count = None if ids is None else len(ids)
+            index = choice.get("index", 0)
+            if not isinstance(index, int):
+                raise MalformedStream("the index of a choice is not a number")
+            seen.append((index, Observation(part.generated, new_tokens=count, token_ids=ids)))
+        return tuple(seen)
 
 
 def completion_of(usage: dict[str, Any] | None) -> int | None:
     """Tokens so far by a chunk's usage object."""
     return None if usage is None else read_int(usage, "completion_tokens")
-
-
-def count_tokens(new_tokens: int | None, output: object) -> int:
-    """Tokens for the books: an engine that does not count is taken to send one token per chunk."""
-    if new_tokens is not None:
-        return new_tokens
-    return 1 if output else 0
 
 
 def _prompt_ids(payload: dict[str, Any], choice: dict[str, Any]) -> tuple[int, ...] | None:

@@ -3,10 +3,11 @@
 from typing import Any
 
 from retry_proxy.engines.acceptance_track import AcceptanceTrack
-from retry_proxy.engines.adapter import Cumulative, EngineProfile, FinalCounters, Piece
+from retry_proxy.engines.adapter import EngineProfile, FinalCounters, Piece
 from retry_proxy.engines.openai_chunk import check_error, read_ids, read_int
-from retry_proxy.engines.openai_reader import completion_of, count_tokens
+from retry_proxy.engines.openai_reader import completion_of
 from retry_proxy.engines.sglang_counters import read_counters
+from retry_proxy.engines.token_count import TokenCount
 from retry_proxy.errors import EngineReportedError, MalformedStream
 
 
@@ -18,7 +19,7 @@ class GenerateReader:
 
     def __init__(self, profile: EngineProfile) -> None:
         self._track = AcceptanceTrack(profile)
-        self._completion = Cumulative()
+        self._count = TokenCount()
         self._text_length = 0
         self._ids_length = 0
 
@@ -34,12 +35,12 @@ class GenerateReader:
             raise MalformedStream("a chunk has no meta_info or its text is not text")
         is_first = self._text_length == self._ids_length == 0
         completion = read_int(meta, "completion_tokens")
-        new_tokens = None if completion is None else self._completion.new(completion)
         output_ids = read_ids(payload, "output_ids")
         is_cumulative = _is_cumulative(output_ids, completion)
         if is_cumulative:
             text, self._text_length = text[self._text_length :], max(self._text_length, len(text))
         new_ids = self._new_ids(output_ids, completion)
+        new_tokens, tokens = self._count.observe(text, completion, None)
         is_finish = _finish(meta)
         seen = self._track.observe(
             text=text,
@@ -53,7 +54,8 @@ class GenerateReader:
             raw=raw,
             observation=seen,
             text=text,
-            tokens=count_tokens(new_tokens, text),
+            tokens=tokens,
+            is_estimated=self._count.is_estimated,
             token_ids=new_ids,
             has_output=bool(text),
             is_finish=is_finish,

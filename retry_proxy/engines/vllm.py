@@ -13,10 +13,11 @@ from retry_proxy.engines.adapter import (
     FinalCounters,
     Prefix,
 )
-from retry_proxy.engines.call import GenerationCall, Route
+from retry_proxy.engines.call import TYPED_ROUTES, GenerationCall, Route
 from retry_proxy.engines.continuation import continued_body
 from retry_proxy.engines.openai_chunk import read_int
-from retry_proxy.engines.openai_reader import OpenAiReader, completion_of
+from retry_proxy.engines.openai_reader import completion_of
+from retry_proxy.engines.readers import build_reader
 
 _DEFAULT_MAX_TOKENS = {Route.COMPLETIONS: 16}
 
@@ -29,6 +30,8 @@ class VllmAdapter:
 
     def body(self, call: GenerationCall, plan: AttemptPlan) -> dict[str, Any]:
         body = dict(call.body)
+        if call.route in TYPED_ROUTES:
+            return {**body, "stream": True}
         if plan.prefix is not None:
             continued = self._continued(call, plan.prefix)
             assert continued is not None, "continued without asking can_continue"
@@ -45,13 +48,15 @@ class VllmAdapter:
     def can_continue(self, call: GenerationCall, prefix: Prefix) -> bool:
         return self._continued(call, prefix) is not None
 
-    def reader(self, call: GenerationCall) -> ChunkReader:
-        return OpenAiReader(self.profile, call, read_extras)
+    def reader(self, call: GenerationCall, prefix: Prefix | None = None) -> ChunkReader:
+        return build_reader(self.profile, call, read_extras)
 
-    def abort(self, rid: str) -> AbortCall | None:
+    def abort(self, call: GenerationCall, rid: str) -> AbortCall | None:
         return None  # a closed connection is aborted at once
 
     def _continued(self, call: GenerationCall, prefix: Prefix) -> dict[str, Any] | None:
+        if call.route in TYPED_ROUTES:
+            return None  # a last message of the assistant is a turn of its own, not a prefix
         limit = _DEFAULT_MAX_TOKENS.get(call.route)
         return continued_body(call, prefix, default_max_tokens=limit)
 

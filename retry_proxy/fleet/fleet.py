@@ -144,7 +144,11 @@ class Fleet:
     async def _ask(self, replica: Replica) -> EngineAdapter | ConnectFailed:
         try:
             answers = await fetch_answers(
-                self.upstream, replica.address, self._config.probe_timeout_seconds
+                self.upstream,
+                replica.address,
+                self._config.probe_timeout_seconds,
+                api_key=self._config.probe_api_key,
+                wanted=self._config.engine,
             )
         except ConnectFailed as error:
             return error

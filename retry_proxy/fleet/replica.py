@@ -41,6 +41,7 @@ class ReplicaSnapshot:
     address: str
     state: ReplicaState
     engine: str | None
+    version: str | None
     models: tuple[str, ...]
     in_flight: int
     attempts: int
@@ -80,6 +81,7 @@ class Replica:
             address=self.address,
             state=self.state,
             engine=None if profile is None else profile.name,
+            version=None if profile is None else profile.version,
             models=() if profile is None else profile.models,
             in_flight=self.in_flight,
             attempts=self.attempts,

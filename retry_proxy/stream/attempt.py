@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import msgspec
 
 from detectors.observation import Observation
-from detectors.panel import Panel
 from detectors.verdict import Verdict
 from retry_proxy.config import ProxyConfig
 from retry_proxy.decide.release import ReleasePolicy
@@ -26,6 +25,7 @@ from retry_proxy.errors import (
 )
 from retry_proxy.headers import Headers
 from retry_proxy.stream.answer import Answer
+from retry_proxy.stream.choice_panels import ChoicePanels
 from retry_proxy.stream.sse import SseParser
 from retry_proxy.stream.text_tail import EndedText, TextTail
 from retry_proxy.stream.upstream import Upstream, UpstreamResponse
@@ -76,7 +76,7 @@ class Attempt:
         config: ProxyConfig,
         policy: ReleasePolicy,
         answer: Answer,
-        panel: Panel,
+        panel: ChoicePanels,
         reader: ChunkReader,
         decide: Callable[[Verdict], Decision],
         kept_characters: int = 0,
@@ -175,10 +175,13 @@ class Attempt:
                     continue
                 if event.data == b"[DONE]":
                     return await self._end_of_stream()
-                decision = self._take(self._read_piece(event.data, event.raw))
+                piece = self._read_piece(event.data, event.raw)
+                decision = self._take(piece)
                 if decision is not None:
                     await self._stop(decision)
                     return AttemptEnd(EndKind.STOPPED, decision=decision, verdict=self.verdict)
+                if piece.is_last:
+                    return await self._end_of_stream()
             await self._release()
         if parser.has_rest:
             raise StreamCut("the stream ended within an event")
@@ -204,7 +207,7 @@ class Attempt:
         self._note_acceptance(piece.observation)
         if self.verdict is not None:
             return None
-        self.verdict = self._panel.update(piece.observation)
+        self.verdict = self._panel.update(piece)
         if self.verdict is None:
             return None
         if self._tail is not None:
@@ -232,8 +235,13 @@ class Attempt:
         )
         # A role chunk alone waits for the first text: until then a restart can stay silent and an
         # error has a real status.
-        if can_release and hold.held and (self._answer.has_released or hold.has_held_output):
-            await self._answer.send(hold.release(time.monotonic()))
+        if not hold.held or not (self._answer.has_released or hold.has_held_output):
+            return
+        now, bounds = time.monotonic(), self._policy.bounds
+        if can_release:
+            await self._answer.send(hold.release(now))
+        elif bounds is not None and (over := hold.release_over(bounds, now)):
+            await self._answer.send(over)
 
     async def _stop(self, decision: Decision) -> None:
         """Keeps what is good of the held text, where the answer goes on after it."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import msgspec
 from starlette.types import Send
 
-from retry_proxy.errors import error_body
+from retry_proxy.errors import ErrorBody, error_body
 from retry_proxy.headers import encode_headers
 
 HeaderPairs = Sequence[tuple[str, str]]
@@ -15,8 +15,9 @@ HeaderPairs = Sequence[tuple[str, str]]
 class ClientStream:
     """Writes one response. The head is sent once; afterwards there is no other status."""
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    def __init__(self, send: Send, request_id: str, error_body: ErrorBody = error_body) -> None:
         self._send = send
+        self._error_body = error_body
         self._request_id = request_id
         self.is_started = False
         self.started_at: float | None = None  # monotonic
@@ -54,8 +55,8 @@ class ClientStream:
     async def respond_error(
         self, status: int, code: str, message: str, headers: HeaderPairs = ()
     ) -> None:
-        """Sends an error in OpenAI's schema."""
-        await self.respond_json(status, headers, error_body(message, code, status))
+        """Sends an error in the schema of the API."""
+        await self.respond_json(status, headers, self._error_body(message, code, status))
 
     async def _start(self, status: int, headers: HeaderPairs) -> None:
         assert not self.is_started, "the response has already started"

@@ -1,5 +1,6 @@
 """What of an answer the client has, and what is held. Explicit state; decides nothing."""
 
+from retry_proxy.decide.hold_bounds import HoldBounds
 from retry_proxy.engines.adapter import Piece, Prefix
 
 
@@ -11,6 +12,9 @@ class HoldBack:
 
     def __init__(self) -> None:
         self.held: list[Piece] = []
+        self._held_at: list[float] = []  # beside each piece, when it came
+        self._held_tokens = 0
+        self._held_bytes = 0
         self._held_since: float | None = None
         self.longest_hold_seconds = 0.0  # of text that then went to the client
         # the answer so far, over all attempts
@@ -21,6 +25,7 @@ class HoldBack:
         self.released_tokens = 0
         self.is_continuable = True
         self.has_output = False
+        self.has_estimates = False  # the engine did not count what was released
         # the current attempt
         self.attempt_released_tokens = 0
         self.attempt_tokens = 0
@@ -71,22 +76,30 @@ class HoldBack:
     def hold(self, piece: Piece, now: float) -> None:
         """Takes the next piece."""
         if self.held:
-            self.held[-1].shed()
+            self._shed_last()
         self.held.append(piece)
+        self._held_at.append(now)
+        self._held_tokens += piece.tokens
+        self._held_bytes += len(piece.raw)
         self.attempt_tokens += piece.tokens
         if self._held_since is None and piece.has_output:
             self._held_since = now
 
     def release(self, now: float) -> list[Piece]:
         """Releases everything held, in order."""
-        pieces = self.held
-        self.held = []
-        for piece in pieces:
-            self._count_released(piece)
-            if piece.has_output:
-                self.last_release_at = now
-        self._end_hold(now, is_delivered=bool(pieces))
-        return pieces
+        return self._release_first(len(self.held), now)
+
+    def release_over(self, bounds: HoldBounds, now: float) -> list[Piece]:
+        """Releases what is held over the bounds, the oldest first."""
+        tokens, size, count = self._held_tokens, self._held_bytes, 0
+        for piece, held_at in zip(self.held, self._held_at, strict=True):
+            is_within = tokens <= bounds.tokens and size <= bounds.size
+            if is_within and now - held_at <= bounds.seconds:
+                break
+            tokens -= piece.tokens
+            size -= len(piece.raw)
+            count += 1
+        return self._release_first(count, now) if count else []
 
     def cut(self, keep_tokens: int, now: float) -> list[Piece]:
         """Releases the held pieces within the attempt's first ``keep_tokens`` tokens, drops the
@@ -102,13 +115,49 @@ class HoldBack:
                 break
             if piece.text:
                 kept = index + 1
-        self.held = self.held[:kept]
-        return self.release(now)
+        pieces = self._take_first(kept)
+        self._forget_held()
+        return self._released(pieces, now)
 
     def drop(self, now: float) -> None:
         """Drops everything held."""
-        self.held = []
+        self._forget_held()
         self._end_hold(now, is_delivered=False)
+
+    def _shed_last(self) -> None:
+        last = self.held[-1]
+        before = len(last.raw)
+        last.shed()
+        self._held_bytes -= before - len(last.raw)
+
+    def _release_first(self, count: int, now: float) -> list[Piece]:
+        return self._released(self._take_first(count), now)
+
+    def _take_first(self, count: int) -> list[Piece]:
+        pieces = self.held[:count]
+        del self.held[:count]
+        del self._held_at[:count]
+        for piece in pieces:
+            self._held_tokens -= piece.tokens
+            self._held_bytes -= len(piece.raw)
+        return pieces
+
+    def _forget_held(self) -> None:
+        self.held = []
+        self._held_at = []
+        self._held_tokens = self._held_bytes = 0
+
+    def _released(self, pieces: list[Piece], now: float) -> list[Piece]:
+        for piece in pieces:
+            self._count_released(piece)
+            if piece.has_output:
+                self.last_release_at = now
+        self._end_hold(now, is_delivered=bool(pieces))
+        outputs = (
+            at for piece, at in zip(self.held, self._held_at, strict=True) if piece.has_output
+        )
+        self._held_since = next(outputs, None)
+        return pieces
 
     def _count_released(self, piece: Piece) -> None:
         if self.released_tokens == 0 and piece.prompt_token_ids is not None:
@@ -120,6 +169,7 @@ class HoldBack:
         self.attempt_released_tokens += piece.tokens
         self.is_continuable = self.is_continuable and piece.is_continuable
         self.has_output = self.has_output or piece.has_output
+        self.has_estimates = self.has_estimates or piece.is_estimated
         if self._token_ids is None or piece.tokens == 0:
             return
         if piece.token_ids is None or len(piece.token_ids) != piece.tokens:

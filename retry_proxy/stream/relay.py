@@ -6,6 +6,7 @@ Asks the deciding code, does what it says.
 import asyncio
 import time
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 
@@ -31,8 +32,9 @@ from retry_proxy.events import EventSink
 from retry_proxy.fleet.fleet import Fleet
 from retry_proxy.fleet.replica import Replica
 from retry_proxy.headers import Headers, authorization_only, for_rewritten_body, for_upstream
-from retry_proxy.stream.answer import Answer
+from retry_proxy.stream.answer import Answer, verdict_headers
 from retry_proxy.stream.attempt import Attempt, AttemptEnd, EndKind, drain
+from retry_proxy.stream.choice_panels import ChoicePanels
 from retry_proxy.stream.client import ClientStream
 from retry_proxy.stream.record import RequestRecord, counters_of
 from retry_proxy.stream.text_tail import TextSink
@@ -149,7 +151,7 @@ class Relay:
                 record.engine = adapter.profile.name
                 if prefix is not None and not adapter.can_continue(self._call, prefix):
                     raise CannotContinueHere("its engine cannot continue the answer")
-                attempt = self._attempt(replica, adapter)
+                attempt = self._attempt(replica, adapter, prefix)
                 end = await self._run_attempt(attempt, replica, adapter, rid, prefix)
         except (ConnectFailed, CannotContinueHere) as error:
             end = AttemptEnd(EndKind.CONNECT_FAILED, error=error)
@@ -165,15 +167,16 @@ class Relay:
         self._learn(replica, end)
         return end
 
-    def _attempt(self, replica: Replica, adapter: EngineAdapter) -> Attempt:
+    def _attempt(self, replica: Replica, adapter: EngineAdapter, prefix: Prefix | None) -> Attempt:
         services = self._services
+        state = replica.draft_health.state
         self._adapter = adapter
         return Attempt(
             config=services.config,
             policy=services.policy if self._call.is_streaming else _WHOLE,
             answer=self._answer,
-            panel=services.build_panel(adapter.profile, self._call, replica.draft_health.state),
-            reader=adapter.reader(self._call),
+            panel=ChoicePanels(partial(services.build_panel, adapter.profile, self._call, state)),
+            reader=adapter.reader(self._call, prefix),
             decide=lambda verdict: self._decide_verdict(replica, verdict),
             kept_characters=0 if services.text_sink is None else services.text_sink.kept_characters,
         )
@@ -187,11 +190,11 @@ class Relay:
         prefix: Prefix | None,
     ) -> AttemptEnd:
         fleet = self._services.fleet
-        self._answer.start_attempt(prefix)
+        self._answer.start_attempt(prefix, self._dispatches)
         self._reached += 1
         # A verdict may come from a poisoned prefix cache: a new salt keeps the retry away from it.
         salt = rid if self._findings else None
-        body = adapter.body(self._call, AttemptPlan(rid, prefix, salt))
+        body = adapter.body(self._call, AttemptPlan(rid, prefix, salt, self._dispatches))
         try:
             end, response = await attempt.run(
                 fleet.upstream,
@@ -201,7 +204,7 @@ class Relay:
             )
         finally:
             fleet.note_detector_errors(attempt.crashed_detectors)
-            abort = adapter.abort(rid)
+            abort = adapter.abort(self._call, rid)
             if abort is not None and attempt.was_opened and not attempt.has_ended:
                 fleet.send_abort(replica, abort, authorization_only(self._client_headers))
         if end.kind is EndKind.CONNECT_FAILED:
@@ -265,8 +268,9 @@ class Relay:
         return self._adapter.can_continue(self._call, hold.prefix())
 
     def _is_at_limit(self) -> bool:
-        limit = self._call.max_tokens
-        return limit is not None and self._answer.hold.released_tokens >= limit
+        limit, hold = self._call.max_tokens, self._answer.hold
+        is_counted = self._call.choices == 1 and not hold.has_estimates
+        return limit is not None and is_counted and hold.released_tokens >= limit
 
     # the client
 
@@ -280,15 +284,14 @@ class Relay:
         """The engine found the request bad: its words go on as they are."""
         self._record.is_rejected = True
         self._advance(RequestEvent.FAIL)
-        headers = [
-            *for_rewritten_body(end.headers),
-            ("x-specwatch-attempts", str(self._dispatches)),
-        ]
+        marks = verdict_headers(self._dispatches, None)
+        headers = [*for_rewritten_body(end.headers), *marks]
         await self._client.respond(end.status, headers, end.body)
 
     async def _fail(self, error: Unanswered) -> None:
         self._advance(RequestEvent.FAIL)
-        await self._answer.fail(error, attempts=self._dispatches)
+        kind = self._findings[-1].kind if self._findings else None
+        await self._answer.fail(error, attempts=self._dispatches, kind=kind)
 
     def _advance(self, event: RequestEvent) -> None:
         self._state = advance(self._state, event)

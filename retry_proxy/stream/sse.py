@@ -3,7 +3,9 @@
 import re
 from dataclasses import dataclass
 
-from retry_proxy.errors import MalformedStream
+import msgspec
+
+from retry_proxy.errors import MalformedStream, Unanswered, error_body
 
 _BLANK_LINE = re.compile(rb"\n\r?\n")
 _KNOWN_FIELDS = (b"event", b"id", b"retry")
@@ -83,6 +85,17 @@ def parse_event(raw: bytes) -> SseEvent:
 def data_event(data: bytes) -> bytes:
     """Frames one line of data."""
     return b"data: " + data + b"\n\n"
+
+
+def named_event(name: str, data: bytes) -> bytes:
+    """Frames one line of data as an event with a name."""
+    return b"event: " + name.encode() + b"\ndata: " + data + b"\n\n"
+
+
+def openai_error(error: Unanswered) -> bytes:
+    """An in-band error in OpenAI's schema."""
+    body = error_body(str(error), error.code, error.status)
+    return data_event(msgspec.json.encode(body))
 
 
 def comment_event(text: str) -> bytes:

@@ -8,6 +8,8 @@ from typing import Any, Self
 import msgspec
 from starlette.types import ASGIApp, Message
 
+_END_EVENTS = ("message_stop", "response.completed", "response.incomplete")
+
 
 @dataclass
 class Exchange:
@@ -67,12 +69,15 @@ class Exchange:
     def events(self) -> Iterator[Any]:
         """Data of the events, ``[DONE]`` as text."""
         for block in self.body.split(b"\n\n"):
-            if block.startswith(b"data: "):
-                data = block[len(b"data: ") :]
-                yield "[DONE]" if data == b"[DONE]" else msgspec.json.decode(data)
+            name, has_name, rest = block.partition(b"\ndata: ")
+            data = rest if has_name else name.removeprefix(b"data: ")
+            if has_name or data != name:
+                event: Any = "[DONE]" if data == b"[DONE]" else msgspec.json.decode(data)
+                assert not has_name or name == b"event: " + event["type"].encode()
+                yield event
 
     def text(self) -> str:
-        """Answer text of a stream, any of the three routes."""
+        """Answer text of a stream, any of the routes."""
         text = ""
         for event in self.events():
             if event == "[DONE]" or "error" in event:
@@ -80,19 +85,32 @@ class Exchange:
             if "meta_info" in event:
                 assert event["text"].startswith(text), "cumulative text went back"
                 text = event["text"]
+            if event.get("type") == "content_block_delta":
+                text += event["delta"].get("text", "")
+            if event.get("type") == "response.output_text.delta":
+                text += event["delta"]
             for choice in event.get("choices", ()):
                 text += (choice.get("delta") or {}).get("content") or choice.get("text") or ""
         return text
 
     @property
     def is_done(self) -> bool:
-        return list(self.events())[-1:] == ["[DONE]"]
+        """The stream has the end mark of its API."""
+        last = list(self.events())[-1:]
+        if last and isinstance(last[0], dict):
+            return last[0].get("type") in _END_EVENTS
+        return last == ["[DONE]"]
 
     @property
     def error(self) -> dict[str, Any] | None:
         """The in-band error, if the stream ended with one."""
         last = list(self.events())[-1:]
-        return last[0].get("error") if last and isinstance(last[0], dict) else None
+        if not last or not isinstance(last[0], dict):
+            return None
+        if last[0].get("type") == "response.failed":
+            failure: dict[str, Any] = last[0]["response"]["error"]
+            return failure
+        return last[0].get("error")
 
 
 def start(

@@ -16,5 +16,7 @@ def call_for(route: Route, **body: Any) -> GenerationCall:
         Route.GENERATE: {"text": "Hi"},
         Route.CHAT: {"messages": [{"role": "user", "content": "Hi"}]},
         Route.COMPLETIONS: {"prompt": "Hi"},
+        Route.MESSAGES: {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 100},
+        Route.RESPONSES: {"input": "Hi"},
     }
     return parse_call(route, msgspec.json.encode({**basis[route], "stream": True, **body}))

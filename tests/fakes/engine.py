@@ -12,6 +12,7 @@ from typing import Self
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from tests.fakes.routes import ROUTES, TYPED_ROUTES
 from tests.fakes.script import (
     DRAFTS,
     HEALTHY,
@@ -24,6 +25,9 @@ from tests.fakes.script import (
     prefix_length,
     steps,
 )
+from tests.fakes.typed_script import MessagesChunks, ResponsesChunks, TypedChunks
+
+AnyChunks = Chunks | MessagesChunks | ResponsesChunks
 
 
 @dataclass
@@ -34,6 +38,7 @@ class FakeEngine:
         answer_tokens: length of every answer.
         is_stock: behaves like stock SGLang: acceptance only at the end, no token ids on streamed
             chat.
+        is_llama: says that it is llama.cpp, whose Messages go on from a prefix.
         is_loading: answers 503 to everything.
         is_paced: lets the reader run after every step, so that steps are not merged into one read.
         scripts: how the next generations behave, in order; then ``default``.
@@ -43,6 +48,7 @@ class FakeEngine:
 
     answer_tokens: int = 40
     is_stock: bool = False
+    is_llama: bool = False
     is_loading: bool = False
     is_paced: bool = False
     default: Script = HEALTHY
@@ -63,11 +69,12 @@ class FakeEngine:
 
     async def __aenter__(self) -> Self:
         app = web.Application(client_max_size=2**26, middlewares=[self._refuse_while_loading])
-        for path in ("/generate", "/v1/chat/completions", "/v1/completions"):
+        for path in (*ROUTES, *TYPED_ROUTES):
             app.router.add_post(path, self._generate)
         app.router.add_post("/abort_request", self._abort)
-        app.router.add_post("/v1/responses", self._hang)
-        app.router.add_get("/server_info", self._server_info)
+        app.router.add_post("/v1/embeddings", self._hang)
+        identity = "/props" if self.is_llama else "/server_info"
+        app.router.add_get(identity, self._props if self.is_llama else self._server_info)
         app.router.add_get("/v1/models", self._models)
         app.router.add_route("*", "/{path:.*}", self._other)
         self._runner = web.AppRunner(
@@ -110,6 +117,9 @@ class FakeEngine:
             info["engine"] = "specwatch"
         return web.json_response(info)
 
+    async def _props(self, _: web.Request) -> web.Response:
+        return web.json_response({"build_info": "b11434-fake"})
+
     async def _models(self, _: web.Request) -> web.Response:
         return web.json_response({"data": [{"id": "fake-model", "max_model_len": 4096}]})
 
@@ -134,7 +144,7 @@ class FakeEngine:
             return web.json_response({"error": {"message": "scripted"}}, status=script.status)
         if script.fault is Fault.STALL_HEAD:
             return await self._hang(request)
-        if not sent.body.get("stream"):
+        if not sent.body.get("stream") or sent.body.get("previous_response_id"):
             return web.json_response({"whole": True})
         self.open_streams += 1
         await self._note()
@@ -167,7 +177,7 @@ class FakeEngine:
     async def _stream(self, request: web.Request, sent: Sent, script: Script) -> web.StreamResponse:
         response = web.StreamResponse(headers={"content-type": "text/event-stream"})
         await response.prepare(request)
-        chunks = Chunks(sent, self.is_stock)
+        chunks = _chunks(sent, self.is_stock)
         for event in chunks.opening():
             await response.write(event)
         limit = max_tokens_of(sent)
@@ -196,11 +206,12 @@ class FakeEngine:
             return response
         for event in chunks.closing():
             await response.write(event)
-        await response.write(b"data: [DONE]\n\n")
+        if not isinstance(chunks, TypedChunks):
+            await response.write(b"data: [DONE]\n\n")
         return response
 
     async def _break(
-        self, request: web.Request, response: web.StreamResponse, script: Script, chunks: "Chunks"
+        self, request: web.Request, response: web.StreamResponse, script: Script, chunks: AnyChunks
     ) -> bool:
         """Acts out the fault; returns whether nothing follows."""
         fault = script.fault
@@ -213,11 +224,21 @@ class FakeEngine:
             await response.write(b'data: {"text": nonsense}\n\n')
         elif fault is Fault.BAD_SSE:
             await response.write(b"<html>502 Bad Gateway</html>\n\n")
-        elif fault is Fault.ERROR_EVENT:
-            await response.write(b'data: {"error": {"message": "scripted", "code": 500}}\n\n')
+        elif fault is Fault.ERROR_EVENT or (
+            fault is Fault.ENGINE_ABORT and isinstance(chunks, TypedChunks)
+        ):
+            await response.write(chunks.error())
         elif fault is Fault.ENGINE_ABORT:
             await response.write(chunks.step(Step([], [], 0, 0), "abort"))
         return True
+
+
+def _chunks(sent: Sent, is_stock: bool) -> AnyChunks:
+    if sent.path == "/v1/messages":
+        return MessagesChunks(sent, is_stock)
+    if sent.path == "/v1/responses":
+        return ResponsesChunks(sent, is_stock)
+    return Chunks(sent, is_stock)
 
 
 def _is_due(script: Script, completion_tokens: int) -> bool:

@@ -12,9 +12,22 @@ from retry_proxy.config import PanelName, ProxyConfig
 from retry_proxy.fleet import Fleet
 from retry_proxy.stream.text_tail import TextSink
 from tests.fakes.engine import FakeEngine
+from tests.fakes.routes import ALL_ROUTES, CHAT, MESSAGES, RESPONSES, ROUTES, TYPED_ROUTES
 from tests.fakes.sink import RecordingSink
 
-ROUTES = ("/generate", "/v1/chat/completions", "/v1/completions")
+__all__ = [
+    "ALL_ROUTES",
+    "CHAT",
+    "MESSAGES",
+    "RESPONSES",
+    "ROUTES",
+    "TYPED_ROUTES",
+    "Proxy",
+    "answer_of",
+    "proxy_for",
+    "request_body",
+    "words",
+]
 
 
 @dataclass
@@ -53,6 +66,9 @@ def request_body(
         body["text"] = "Tell me."
         body["sampling_params"] = {} if max_tokens is None else {"max_new_tokens": max_tokens}
         return body
+    if route == RESPONSES:
+        body["input"] = "Tell me."
+        return body if max_tokens is None else {**body, "max_output_tokens": max_tokens}
     if route == "/v1/completions":
         body["prompt"] = [1, 2, 3]
     else:
@@ -71,5 +87,9 @@ def answer_of(route: str, body: dict[str, Any]) -> str:
     """Text of a non-streaming answer."""
     if route == "/generate":
         return str(body["text"])
+    if route == MESSAGES:
+        return str(body["content"][0]["text"])
+    if route == RESPONSES:
+        return str(body["output"][0]["content"][0]["text"])
     choice = body["choices"][0]
     return str(choice["text"] if route == "/v1/completions" else choice["message"]["content"])

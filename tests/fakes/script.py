@@ -38,6 +38,8 @@ class Script:
     Attributes:
         word: text of damaged tokens (acceptance faults only); ``None``: the right words all the
             same.
+        damaged_from: damaged words begin here; ``None``: with the fault.
+        field: of a chat's delta that holds the damaged tokens.
         pause_after: waits for ``FakeEngine.resume`` once so many tokens are out.
     """
 
@@ -45,6 +47,8 @@ class Script:
     after: int = 0
     status: int = 500
     word: str | None = None
+    damaged_from: int | None = None
+    field: str = "content"
     pause_after: int | None = None
 
 
@@ -59,6 +63,7 @@ class Step:
     words: list[str]
     steps: int
     accepted: int
+    field: str = "content"  # of a chat's delta
 
 
 @dataclass(slots=True)
@@ -84,16 +89,27 @@ def steps(start: int, total: int, script: Script) -> Iterator[Step]:
         size = min(size, total - done)
         numbers = range(start + done, start + done + size)
         words = [f" w{number}" for number in numbers]
+        if script.damaged_from is not None:
+            is_damaged = done >= script.damaged_from
         if is_damaged and script.word is not None:
             words = [script.word] * size
+        field = script.field if is_damaged else "content"
         ids = [FIRST_ID + number for number in numbers]
-        yield Step(ids, words, 0 if done == 0 else 1, 0 if done == 0 else size - 1)
+        yield Step(ids, words, 0 if done == 0 else 1, 0 if done == 0 else size - 1, field)
         done += size
+
+
+def prefix_text(sent: Sent) -> str:
+    """The last message of the assistant, which a Messages request goes on from."""
+    last = sent.body["messages"][-1]
+    return str(last["content"]) if last["role"] == "assistant" else ""
 
 
 def prefix_length(sent: Sent) -> int:
     """How many words of the answer the request already has."""
     body = sent.body
+    if sent.path == "/v1/messages":
+        return len(_WORD.findall(prefix_text(sent)))
     if "chat" in sent.path:
         last = body["messages"][-1]
         return len(_WORD.findall(last["content"])) if body.get("continue_final_message") else 0
@@ -110,8 +126,16 @@ def max_tokens_of(sent: Sent) -> int | None:
         (body.get("sampling_params") or {}).get("max_new_tokens"),
         body.get("max_completion_tokens"),
         body.get("max_tokens"),
+        body.get("max_output_tokens"),
     )
     return next((limit for limit in limits if limit is not None), None)
+
+
+def _delta(field: str, text: str) -> dict[str, Any]:
+    if field == "tool_calls":
+        call = {"index": 0, "id": "call_1", "type": "function"}
+        return {"tool_calls": [{**call, "function": {"name": "f", "arguments": text}}]}
+    return {field: text}
 
 
 class Chunks:
@@ -142,7 +166,9 @@ class Chunks:
         if self._sent.path == "/generate":
             return self._event(self._native(reason))
         choice: dict[str, Any] = {"finish_reason": reason}
-        choice.update({"delta": {"content": text}} if "chat" in self._sent.path else {"text": text})
+        choice.update(
+            {"delta": _delta(step.field, text)} if "chat" in self._sent.path else {"text": text}
+        )
         if self._sent.body.get("return_token_ids"):
             choice["token_ids"] = step.token_ids
         return self._event(self._openai(choice))
@@ -159,6 +185,10 @@ class Chunks:
         if options.get("include_usage"):
             events.append(self._event({**self._base(), "choices": [], "usage": self._usage()}))
         return events
+
+    def error(self) -> bytes:
+        """An in-band error."""
+        return b'data: {"error": {"message": "scripted", "code": 500}}\n\n'
 
     def _native(self, reason: str | None) -> dict[str, Any]:
         finish: dict[str, Any] | None = None if reason is None else {"type": reason}

@@ -18,6 +18,7 @@ class FakeReplica:
     address: str
     state: ReplicaState = ReplicaState.HEALTHY
     engine: str | None = "sglang"
+    version: str | None = "0.5.23"
     models: tuple[str, ...] = ("smollm2",)
     in_flight: int = 0
     attempts: int = 0

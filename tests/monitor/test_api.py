@@ -105,6 +105,7 @@ async def test_replicas() -> None:
             "address": REPLICA_A,
             "state": "healthy",
             "engine": "sglang",
+            "version": "0.5.23",
             "models": ["smollm2"],
             "in_flight": 2,
             "attempts": 0,

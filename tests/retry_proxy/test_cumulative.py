@@ -9,7 +9,7 @@ import pytest
 from retry_proxy.engines.adapter import Piece
 from retry_proxy.engines.call import Route
 from retry_proxy.engines.sglang_reader import GenerateReader
-from retry_proxy.stream.encode import GenerateEncoder
+from retry_proxy.stream.generate_encoder import GenerateEncoder
 from retry_proxy.stream.holdback import HoldBack
 from tests.fakes.calls import INTEGRATED, call_for
 

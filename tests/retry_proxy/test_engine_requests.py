@@ -87,17 +87,20 @@ def test_the_integrated_engine_continues_a_chat_from_token_ids() -> None:
 
 
 def test_only_sglang_has_an_abort_call() -> None:
-    abort = build_adapter(STOCK).abort("abc")
+    call = call_for(Route.CHAT)
+    abort = build_adapter(STOCK).abort(call, "abc")
     assert abort is not None
     assert (abort.path, abort.body) == ("/abort_request", {"rid": "abc", "abort_all": False})
-    assert build_adapter(EngineProfile("vllm")).abort("abc") is None
+    assert build_adapter(EngineProfile("vllm")).abort(call, "abc") is None
 
 
 @pytest.mark.parametrize(
     "more",
     [
         {"n": 2},
-        {"tools": [{}]},
+        {"tools": [{}], "tool_choice": "required"},
+        {"tools": [{}], "tool_choice": {"type": "function", "function": {"name": "f"}}},
+        {"functions": [{}]},
         {"response_format": {"type": "json_object"}},
         {"logprobs": True},
         {"guided_json": {}, "regex": "a"},
@@ -113,6 +116,8 @@ def test_requests_that_are_not_continued(more: dict[str, Any]) -> None:
     [
         {},
         {"tools": []},
+        {"tools": [{}]},
+        {"tools": [{}], "tool_choice": "auto"},
         {"tools": [{}], "tool_choice": "none"},
         {"response_format": {"type": "text"}},
         {"logprobs": None},
@@ -174,3 +179,82 @@ def test_no_rate_is_derived_where_the_width_is_not_fixed(unfit: dict[str, Any]) 
     profile = describe({"/server_info": info}, "auto")
     assert profile.is_speculating
     assert profile.draft_tokens is None
+
+
+def test_disaggregation_fields_are_kept_and_a_retry_meets_in_a_new_room() -> None:
+    """The prefill side has given the old room's pages away; two rooms in a batch stay two."""
+    fields = {"bootstrap_host": "10.0.0.1", "bootstrap_port": 8998, "bootstrap_room": 7}
+    adapter = build_adapter(STOCK)
+    for route in (Route.GENERATE, Route.CHAT, Route.COMPLETIONS):
+        call = call_for(route, **fields)
+        first = adapter.body(call, PLAN)
+        assert {name: first[name] for name in fields} == fields
+        again = adapter.body(call, AttemptPlan("s" * 34, number=2))
+        assert (again["bootstrap_host"], again["bootstrap_port"]) == ("10.0.0.1", 8998)
+        assert again["bootstrap_room"] != 7
+        assert 0 <= again["bootstrap_room"] < 2**63
+    batch = call_for(Route.COMPLETIONS, prompt=["a", "b"], bootstrap_room=[1, 2])
+    rooms = adapter.body(batch, AttemptPlan("s" * 34, number=2))["bootstrap_room"]
+    assert len(set(rooms) - {1, 2}) == 2
+    assert adapter.body(call_for(Route.CHAT, bootstrap_room=None), PLAN)["bootstrap_room"] is None
+
+
+@pytest.mark.parametrize("route", [Route.GENERATE, Route.CHAT, Route.COMPLETIONS])
+def test_every_route_of_sglang_takes_a_new_cache_salt(route: Route) -> None:
+    plan = AttemptPlan(PLAN.rid, cache_salt="new")
+    assert build_adapter(STOCK).body(call_for(route), plan)["cache_salt"] == "new"
+
+
+@pytest.mark.parametrize("name", ["sglang", "vllm", "llamacpp", "openai"])
+def test_the_typed_routes_get_only_fields_of_their_api(name: str) -> None:
+    for route in (Route.MESSAGES, Route.RESPONSES):
+        call = call_for(route, stream=False)
+        plan = AttemptPlan(PLAN.rid, cache_salt="new", number=2)
+        assert build_adapter(EngineProfile(name)).body(call, plan) == {**call.body, "stream": True}
+
+
+def test_only_llamacpp_goes_on_from_a_last_message_of_the_assistant() -> None:
+    call = call_for(Route.MESSAGES, tools=[{"name": "f"}])
+    prefix = Prefix("The river rises in", 4)
+    able = [
+        name
+        for name in ("sglang", "vllm", "llamacpp", "openai")
+        if build_adapter(EngineProfile(name)).can_continue(call, prefix)
+    ]
+    assert able == ["llamacpp"]
+    adapter = build_adapter(EngineProfile("llamacpp"))
+    body = adapter.body(call, AttemptPlan(PLAN.rid, prefix))
+    assert body["messages"][-1] == {"role": "assistant", "content": "The river rises in"}
+    assert body["max_tokens"] == 96
+    assert not adapter.can_continue(call, Prefix("The", 1)), "an echo could not be told"
+    more: list[dict[str, Any]] = [
+        {"thinking": {"type": "enabled", "budget_tokens": 9}},
+        {"tools": [{}], "tool_choice": {"type": "any"}},
+        {"tools": [{}], "tool_choice": {"type": "tool", "name": "f"}},
+        {"output_config": {"format": {"type": "json_schema", "schema": {}}}},
+        {"messages": [{"role": "assistant", "content": "Well"}]},
+    ]
+    for each in more:
+        assert not adapter.can_continue(call_for(Route.MESSAGES, **each), prefix), each
+
+
+def test_an_echo_of_the_prefix_is_taken_off_once() -> None:
+    prefix = Prefix("The river rises in", 4)
+    adapter = build_adapter(EngineProfile("llamacpp"))
+
+    def read(*texts: str) -> list[str]:
+        reader = adapter.reader(call_for(Route.MESSAGES), prefix)
+        return [
+            reader.read(
+                {
+                    "type": "content_block_delta",
+                    "index": 0,
+                    "delta": {"type": "text_delta", "text": text},
+                },
+                b"",
+            ).text
+            for text in texts
+        ]
+
+    assert read("The river rises in the", " hills") == [" the", " hills"]
+    assert read(" the", "The river rises in") == [" the", "The river rises in"]

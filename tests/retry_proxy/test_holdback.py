@@ -1,6 +1,7 @@
 """Held or released: nothing in between, nothing taken back."""
 
 from detectors.observation import Observation
+from retry_proxy.decide.hold_bounds import HoldBounds
 from retry_proxy.engines.adapter import Piece
 from retry_proxy.stream.holdback import HoldBack
 
@@ -113,3 +114,33 @@ def test_a_hold_that_ends_in_a_drop_is_not_a_delay_of_delivered_text() -> None:
     hold_all(hold, piece("a"), now=0.0)
     hold.drop(9.0)
     assert (hold.longest_hold_seconds, hold.attempt_hold_seconds(9.0)) == (0.0, 9.0)
+
+
+def test_over_a_bound_the_oldest_are_released() -> None:
+    hold = HoldBack()
+    hold_all(hold, piece("a", 4, raw=b"12345678"), piece("b", 4, raw=b"1234"), now=1.0)
+    hold_all(hold, piece("c", 4, raw=b"12"), now=3.0)
+    assert hold.release_over(HoldBounds(12, 14, 2.0), 3.0) == []
+    assert texts(hold.release_over(HoldBounds(8, 14, 9.0), 3.0)) == ["a"]
+    assert texts(hold.release_over(HoldBounds(8, 5, 9.0), 3.0)) == ["b"]
+    assert texts(hold.release_over(HoldBounds(8, 5, 2.0), 5.5)) == ["c"]
+    assert hold.prefix().text == "abc"
+    assert hold.release_over(HoldBounds(1, 1, 0.0), 9.0) == []
+
+
+def test_a_hold_that_was_let_out_in_part_goes_on() -> None:
+    hold = HoldBack()
+    hold_all(hold, piece("a"), now=0.0)
+    hold_all(hold, piece("b"), now=3.0)
+    hold.release_over(HoldBounds(1, 99, 99.0), 4.0)
+    assert hold.attempt_hold_seconds(9.0) == 6.0
+    hold.release(10.0)
+    assert hold.longest_hold_seconds == 7.0
+
+
+def test_what_is_said_again_later_does_not_count_against_the_bound() -> None:
+    hold = HoldBack()
+    payload = {"text": "", "meta_info": {}}
+    for text in ("a", "b", "c"):
+        hold.hold(piece(text, raw=b"x" * 100, payload=payload, is_cumulative=True), 0.0)
+    assert hold.release_over(HoldBounds(99, 150, 9.0), 0.0) == []

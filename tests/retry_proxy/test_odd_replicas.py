@@ -83,7 +83,7 @@ async def test_a_replica_that_still_loads_is_asked_again_what_it_is() -> None:
 async def test_a_client_that_leaves_a_long_request_closes_the_upstream() -> None:
     """A body that comes in pieces: the client's leaving was not noticed afterwards."""
     async with FakeEngine() as engine, proxy_for(engine) as proxy:
-        exchange = start(proxy.app, "POST", "/v1/responses", [b"a", b"b"])
+        exchange = start(proxy.app, "POST", "/v1/embeddings", [b"a", b"b"])
         await engine.wait_for(open_streams=1)
         await exchange.leave()
         await engine.wait_for(open_streams=0)

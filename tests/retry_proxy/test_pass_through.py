@@ -55,7 +55,8 @@ async def test_a_refusing_replica_is_skipped() -> None:
     [
         ("/generate", {"text": ["a", "b"]}),
         ("/generate", {"text": "a", "sampling_params": {"n": 2}}),
-        ("/v1/completions", {"prompt": ["a", "b"]}),
+        ("/v1/completions", {"prompt": ["a"] * 17}),
+        ("/v1/chat/completions", {"messages": [], "n": 17}),
         ("/v1/chat/completions", {"messages": [], "return_meta_info": True}),
     ],
 )
@@ -67,6 +68,7 @@ async def test_generations_that_cannot_be_watched_pass_through(
     assert got.json() == {"whole": True}
     assert engine.generations[0].body == body
     assert len(got.headers["x-specwatch-request-id"]) == 32
+    assert got.headers["x-specwatch-verdict"] == "unwatched"
 
 
 async def test_the_engines_error_passes_through() -> None:

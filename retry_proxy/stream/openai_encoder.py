@@ -1,40 +1,17 @@
-"""Turns released pieces of one or more attempts into one coherent client stream."""
+"""Chat and completions: several attempts as one stream."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
 from retry_proxy.engines.adapter import Piece, Prefix
 from retry_proxy.engines.call import GenerationCall, Route
-from retry_proxy.stream.sse import data_event
+from retry_proxy.errors import Unanswered
+from retry_proxy.stream.assemble import OpenAiAssembler
+from retry_proxy.stream.sse import DONE, data_event, openai_error
 
 _encode_json = msgspec.json.Encoder().encode
-
-
-class ClientEncoder(Protocol):
-    """Writes one client stream."""
-
-    def start_attempt(self, prefix: Prefix | None) -> None:
-        """The next pieces are a new attempt's; ``prefix`` is what the client already has."""
-        ...
-
-    def encode(self, pieces: Sequence[Piece]) -> bytes:
-        """Bytes for the client of pieces that are released together, maybe none."""
-        ...
-
-    def finish_at_limit(self) -> bytes:
-        """The finish chunk for an answer that its token limit ended and no engine finished."""
-        ...
-
-    def close(self) -> bytes:
-        """What comes after the last piece, ``[DONE]`` excepted."""
-        ...
-
-
-def build_encoder(call: GenerationCall) -> ClientEncoder:
-    """The encoder of a route."""
-    return GenerateEncoder(call) if call.route is Route.GENERATE else OpenAiEncoder(call)
 
 
 class OpenAiEncoder:
@@ -54,12 +31,15 @@ class OpenAiEncoder:
         self._completion_tokens = 0
         self._last_extra: dict[str, Any] | None = None  # last chunk without choices
         self._template: dict[str, Any] = {}
+        self._whole = None if call.is_streaming else OpenAiAssembler(call)
 
     def start_attempt(self, prefix: Prefix | None) -> None:
         self._is_continued = prefix is not None
         self._prefix_tokens = 0 if prefix is None else prefix.tokens
 
     def encode(self, pieces: Sequence[Piece]) -> bytes:
+        if self._whole is not None:
+            self._whole.add(pieces)
         return b"".join([self._encode(piece) for piece in pieces])
 
     def _encode(self, piece: Piece) -> bytes:
@@ -76,18 +56,30 @@ class OpenAiEncoder:
         return data_event(_encode_json(payload)) if is_changed else piece.raw
 
     def finish_at_limit(self) -> bytes:
+        if self._whole is not None:
+            self._whole.finish_at_limit()
         return data_event(_encode_json(finish_chunk(self._call.route, self._template)))
 
     def close(self) -> bytes:
         if not (self._call.is_streaming and self._call.wants_usage):
             return b""
         chunk = {**self._template, **(self._last_extra or {}), **self._identity, "choices": []}
-        chunk["usage"] = self.usage((self._last_extra or {}).get("usage"))
+        chunk["usage"] = self._usage((self._last_extra or {}).get("usage"))
         if not self._call.wants_spec_details:
             chunk.pop("sglext", None)
         return data_event(_encode_json(chunk))
 
-    def usage(self, told: Any) -> dict[str, Any]:
+    def end_mark(self) -> bytes:
+        return DONE
+
+    def error(self, error: Unanswered) -> bytes:
+        return openai_error(error)
+
+    def whole(self) -> object:
+        assert self._whole is not None, "a streamed answer has no body"
+        return self._whole.body(self._identity, self._usage(self._whole.last_usage()))
+
+    def _usage(self, told: Any) -> dict[str, Any]:
         """Usage of the whole answer.
 
         The first attempt's prompt, the tokens of all delivered parts.
@@ -101,11 +93,6 @@ class OpenAiEncoder:
             "completion_tokens": completion,
             "total_tokens": prompt + completion,
         }
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """``id`` and ``created`` that the client sees."""
-        return self._identity
 
     def _note(self, piece: Piece) -> None:
         if not self._identity:
@@ -182,7 +169,7 @@ class OpenAiEncoder:
             return True
         if not self._is_continued:
             return False
-        payload["usage"] = self.usage(usage)
+        payload["usage"] = self._usage(usage)
         return True
 
 
@@ -194,98 +181,3 @@ def finish_chunk(route: Route, template: dict[str, Any]) -> dict[str, Any]:
     else:
         choice["text"] = ""
     return {**template, "choices": [choice]}
-
-
-class GenerateEncoder:
-    """SGLang's native route.
-
-    Cumulative text and counts, so a continuation is put on top of the prefix, and of several chunks
-    released at once the last one says all. Under ``--incremental-streaming-output`` each chunk
-    holds what is new, and all of them go on.
-    """
-
-    def __init__(self, call: GenerationCall) -> None:
-        self._id: str | None = call.client_rid
-        self._is_incremental = False
-        self._prefix: Prefix | None = None
-        self._text: list[str] = []  # of this attempt
-        self._token_ids: list[int] = []
-        self._prompt_tokens: int | None = None
-        self._last: dict[str, Any] | None = None
-
-    def start_attempt(self, prefix: Prefix | None) -> None:
-        self._prefix = prefix
-        self._text = []
-        self._token_ids = []
-
-    def encode(self, pieces: Sequence[Piece]) -> bytes:
-        if any(piece.is_cumulative is False for piece in pieces):
-            self._is_incremental = True
-        data: list[bytes] = []
-        for index, piece in enumerate(pieces):
-            self._text.append(piece.text)
-            self._token_ids += piece.token_ids or ()
-            if self._is_incremental or index == len(pieces) - 1:
-                data.append(self._chunk(piece))
-        return b"".join(data)
-
-    def finish_at_limit(self) -> bytes:
-        assert self._last is not None, "no piece was released"
-        meta = self._last["meta_info"]
-        meta["finish_reason"] = {"type": "length", "length": meta.get("completion_tokens")}
-        return data_event(_encode_json(self._last))
-
-    def close(self) -> bytes:
-        return b""
-
-    def whole(self) -> dict[str, Any]:
-        """The body of a non-streaming answer: the last chunk, with the whole text.
-
-        The engine's own text where it is cumulative: a stop string that matched is cut from it.
-        """
-        assert self._last is not None, "no piece was released"
-        if not self._is_incremental:
-            return self._last
-        before = self._prefix or Prefix("", 0, ())
-        body = {**self._last, "text": before.text + "".join(self._text)}
-        if before.token_ids is not None and "output_ids" in body:
-            body["output_ids"] = [*before.token_ids, *self._token_ids]
-        return body
-
-    def _chunk(self, piece: Piece) -> bytes:
-        payload = piece.payload
-        meta = payload["meta_info"]
-        if self._id is None:
-            self._id = meta.get("id")
-        if self._prompt_tokens is None:
-            self._prompt_tokens = piece.prompt_tokens
-        is_changed = piece.is_shed
-        if piece.is_shed:
-            self._restore(payload)
-        if self._prefix is not None:
-            is_changed = True
-            self._rebase(payload, meta, self._prefix)
-        if meta.get("id") != self._id:
-            is_changed = True
-            meta["id"] = self._id
-        self._last = payload
-        return data_event(_encode_json(payload)) if is_changed else piece.raw
-
-    def _restore(self, payload: dict[str, Any]) -> None:
-        payload["text"] = "".join(self._text)
-        if "output_ids" in payload:
-            payload["output_ids"] = list(self._token_ids)
-
-    def _rebase(self, payload: dict[str, Any], meta: dict[str, Any], prefix: Prefix) -> None:
-        ids = payload.get("output_ids")
-        if not self._is_incremental:
-            payload["text"] = prefix.text + payload.get("text", "")
-            if isinstance(ids, list) and prefix.token_ids is not None:
-                payload["output_ids"] = [*prefix.token_ids, *ids]
-        if isinstance(meta.get("completion_tokens"), int):
-            meta["completion_tokens"] += prefix.tokens
-        if self._prompt_tokens is not None:
-            meta["prompt_tokens"] = self._prompt_tokens
-        reason = meta.get("finish_reason")
-        if isinstance(reason, dict) and isinstance(reason.get("length"), int):
-            reason["length"] += prefix.tokens

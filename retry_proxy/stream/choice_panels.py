@@ -1,0 +1,46 @@
+"""The detectors of one attempt: one panel, or one for each of several answers in its stream."""
+
+from collections.abc import Callable
+
+from detectors.panel import Panel
+from detectors.verdict import Verdict
+from retry_proxy.engines.adapter import Piece
+
+
+class ChoicePanels:
+    """Shows each answer to a panel of its own: two healthy answers in turn are no text.
+
+    Args:
+        build: makes a fresh panel.
+    """
+
+    def __init__(self, build: Callable[[], Panel]) -> None:
+        self._build = build
+        self._single = build()
+        self._by_choice: dict[int, Panel] = {}
+
+    @property
+    def is_watching(self) -> bool:
+        """Some detector's statistic is past its watch level."""
+        if not self._by_choice:
+            return self._single.is_watching
+        return any(panel.is_watching for panel in self._by_choice.values())
+
+    @property
+    def crashed(self) -> list[str]:
+        """Names of detectors that crashed."""
+        names = list(self._single.crashed)
+        for panel in self._by_choice.values():
+            names += panel.crashed
+        return names
+
+    def update(self, piece: Piece) -> Verdict | None:
+        """Returns the first verdict on any of the answers."""
+        if not piece.choices:
+            return self._single.update(piece.observation)
+        found: Verdict | None = None
+        for index, seen in piece.choices:
+            if index not in self._by_choice:
+                self._by_choice[index] = self._build()
+            found = self._by_choice[index].update(seen) or found
+        return found
