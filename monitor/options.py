@@ -63,6 +63,7 @@ class Flag:
     panel: str
 
 
+_FLEET = "The fleet"
 _SERVE, _RULE, _RETRY = "Address and fleet", "When a generation is sick", "Retrying"
 _RELEASE, _TIMES, _MONITOR = "What the client sees, and when", "Time limits", "Monitor"
 _JUDGE = "Second opinion"
@@ -75,6 +76,12 @@ FLAGS: dict[str, Flag] = {
     "engine": Flag("What the replicas are; auto asks each of them.", _SERVE),
     "host": Flag("Address to listen on; 0.0.0.0 for all.", _SERVE),
     "port": Flag("Port to listen on; 0 takes a free one.", _SERVE),
+    "balance": Flag(
+        "least: fewest outstanding tokens; two_choices: the better of two drawn (many proxies); "
+        "prefix: the replica whose prefix cache knows the prompt, unless it is overloaded.",
+        _FLEET,
+    ),
+    "slow_start_seconds": Flag("A replica that came back takes this long to its share.", _FLEET),
     "panel": Flag(
         "default: acceptance against the model's baseline, repetition, text and their fusion; "
         "published: the two published thresholds alone.",

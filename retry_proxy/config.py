@@ -38,6 +38,14 @@ class PanelName(enum.StrEnum):
     PUBLISHED = "published"  # the two published thresholds alone
 
 
+class BalanceName(enum.StrEnum):
+    """Which healthy replica takes the next attempt."""
+
+    LEAST = "least"  # the one with the fewest outstanding tokens
+    TWO_CHOICES = "two_choices"  # the better of two at random: many proxies, many replicas
+    PREFIX = "prefix"  # the one whose prefix cache knows the prompt, unless it is overloaded
+
+
 class OnExhausted(enum.StrEnum):
     """What the client gets when the last allowed attempt shows an anomaly as well."""
 
@@ -51,6 +59,8 @@ class ProxyConfig:
 
     Attributes:
         replicas: base addresses, e.g. ``http://127.0.0.1:30001``.
+        balance: which replica takes the next attempt.
+        slow_start_seconds: a replica that came back gets its full share only after so long.
         max_attempts: attempts of one request that reached an engine (refused connections do not
             count).
         deadline_seconds: no new attempt starts later than this after the request's arrival.
@@ -78,6 +88,8 @@ class ProxyConfig:
 
     replicas: tuple[str, ...]
     engine: EngineName = EngineName.AUTO
+    balance: BalanceName = BalanceName.LEAST
+    slow_start_seconds: float = 30.0
     release: ReleaseMode = ReleaseMode.ADAPTIVE
     max_attempts: int = 3
     deadline_seconds: float = 600.0
@@ -113,6 +125,7 @@ class ProxyConfig:
         if len({address.rstrip("/") for address in self.replicas}) != len(self.replicas):
             raise InvalidConfig("a replica is given twice")
         _check_enum("engine", self.engine, EngineName)
+        _check_enum("balance", self.balance, BalanceName)
         _check_enum("panel", self.panel, PanelName)
         _check(
             0 < self.false_alarm_bound < 1,
@@ -171,11 +184,13 @@ class ProxyConfig:
 
 _ENUMS: dict[str, type[enum.StrEnum]] = {
     "engine": EngineName,
+    "balance": BalanceName,
     "release": ReleaseMode,
     "on_exhausted": OnExhausted,
 }
 _AT_LEAST_ONE = ("max_attempts", "max_body_bytes", "max_event_bytes", "accept_rate_min_steps")
 _NOT_NEGATIVE = (
+    "slow_start_seconds",
     "retry_budget_ratio",
     "retry_budget_min_per_second",
     "accept_length_after_tokens",

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Collection, Coroutine, Iterator, Mapping
+from collections.abc import Collection, Coroutine, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -15,8 +15,10 @@ from retry_proxy.engines.adapter import AbortCall, EngineAdapter, FinalCounters
 from retry_proxy.engines.detect import build_adapter, describe
 from retry_proxy.errors import ConnectFailed, UpstreamError
 from retry_proxy.events import DraftHealthChanged, EventSink, ReplicaChanged, ReplicaState
-from retry_proxy.fleet import pool
+from retry_proxy.fleet.demand import UNKNOWN_DEMAND, Demand
 from retry_proxy.fleet.health import fetch_answers
+from retry_proxy.fleet.lease import Lease
+from retry_proxy.fleet.pool import Pool, probe_delay
 from retry_proxy.fleet.replica import Replica, ReplicaEvent, ReplicaSnapshot, next_state
 from retry_proxy.stream.upstream import AiohttpUpstream, Upstream
 
@@ -34,10 +36,16 @@ class Fleet:
         self._config = config
         self._sink = sink
         self.upstream: Upstream = upstream or AiohttpUpstream(config.connect_timeout_seconds)
-        self._replicas = [Replica(address.rstrip("/")) for address in config.replicas]
+        self._pool = Pool(config.balance, slow_start_seconds=config.slow_start_seconds)
+        for address in config.replicas:
+            self._pool.add(Replica(address.rstrip("/")))
         self._background: set[asyncio.Task[Any]] = set()
         self._prober: asyncio.Task[None] | None = None
         self._crashes: Counter[str] = Counter()
+
+    @property
+    def _replicas(self) -> Sequence[Replica]:
+        return self._pool.members
 
     def snapshot(self) -> list[ReplicaSnapshot]:
         """Every replica as it is now."""
@@ -53,23 +61,23 @@ class Fleet:
 
     # choice
 
-    def choose(self, tried: Collection[str]) -> Replica | None:
+    def choose(self, tried: Collection[str], demand: Demand = UNKNOWN_DEMAND) -> Replica | None:
         """The replica for the next attempt of a request that has tried some."""
-        return pool.choose(self._replicas, tried)
+        return self._pool.choose(tried, demand, time.monotonic())
 
     def has_other(self, tried: Collection[str]) -> bool:
         """Whether a healthy replica is left for another attempt."""
-        return pool.has_other(self._replicas, tried)
+        return self._pool.has_other(tried)
 
     @contextlib.contextmanager
-    def lease(self, replica: Replica) -> Iterator[None]:
+    def lease(self, replica: Replica, demand: Demand = UNKNOWN_DEMAND) -> Iterator[Lease]:
         """Counts an attempt or a pass-through as running on the replica."""
-        replica.in_flight += 1
-        replica.attempts += 1
+        lease = Lease(replica, self._pool.expected_tokens(demand))
+        lease.begin()
         try:
-            yield
+            yield lease
         finally:
-            replica.in_flight -= 1
+            lease.end()
 
     # what was learned
 
@@ -86,7 +94,7 @@ class Fleet:
         now = time.monotonic()
         if now >= replica.next_probe_at:  # the requests that run side by side find out only once
             replica.refusals += 1
-            replica.next_probe_at = now + pool.probe_delay(
+            replica.next_probe_at = now + probe_delay(
                 replica.refusals,
                 first_seconds=self._config.probe_interval_seconds,
                 longest_seconds=self._config.probe_max_interval_seconds,
@@ -120,6 +128,9 @@ class Fleet:
 
     def _change(self, replica: Replica, event: ReplicaEvent, reason: str) -> None:
         replica.state = next_state(replica.state, event)
+        if replica.state is ReplicaState.HEALTHY:
+            replica.restored_at = time.monotonic()
+        self._pool.note_change()
         self._sink.emit(ReplicaChanged(replica.address, replica.state, reason, time.time()))
 
     async def adapter(self, replica: Replica) -> EngineAdapter:

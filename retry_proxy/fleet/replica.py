@@ -11,20 +11,69 @@ from retry_proxy.events import ReplicaState
 
 
 class ReplicaEvent(enum.Enum):
-    """What was learned about a replica."""
+    """What was learned about a replica, or decided about it."""
 
     ANSWERED = "answered"
     CONNECT_FAILED = "connect_failed"
+    TRIP = "trip"  # failed too often in a row
+    QUARANTINE = "quarantine"  # its anomalies stand out, or the operator says so
+    PAUSE_OVER = "pause_over"  # it was left alone for long enough
+    PROVED = "proved"  # the requests that it got on trial went well
+    DRAIN = "drain"
+    RELEASE = "release"  # the operator takes all of that back
 
 
+_S, _E = ReplicaState, ReplicaEvent
+
+# A quarantined engine that refuses and then answers may be the same sick one: only a trial or the
+# operator brings it back.
 TABLE: dict[ReplicaState, dict[ReplicaEvent, ReplicaState]] = {
-    ReplicaState.HEALTHY: {
-        ReplicaEvent.ANSWERED: ReplicaState.HEALTHY,
-        ReplicaEvent.CONNECT_FAILED: ReplicaState.UNREACHABLE,
+    _S.HEALTHY: {
+        _E.ANSWERED: _S.HEALTHY,
+        _E.CONNECT_FAILED: _S.UNREACHABLE,
+        _E.TRIP: _S.TRIPPED,
+        _E.QUARANTINE: _S.QUARANTINED,
+        _E.DRAIN: _S.DRAINING,
+        _E.RELEASE: _S.HEALTHY,
     },
-    ReplicaState.UNREACHABLE: {
-        ReplicaEvent.ANSWERED: ReplicaState.HEALTHY,
-        ReplicaEvent.CONNECT_FAILED: ReplicaState.UNREACHABLE,
+    _S.UNREACHABLE: {
+        _E.ANSWERED: _S.HEALTHY,
+        _E.CONNECT_FAILED: _S.UNREACHABLE,
+        _E.QUARANTINE: _S.QUARANTINED,
+        _E.DRAIN: _S.DRAINING,
+        _E.RELEASE: _S.UNREACHABLE,
+    },
+    _S.TRIPPED: {
+        _E.ANSWERED: _S.TRIPPED,
+        _E.CONNECT_FAILED: _S.TRIPPED,
+        _E.QUARANTINE: _S.QUARANTINED,
+        _E.PAUSE_OVER: _S.PROBING,
+        _E.DRAIN: _S.DRAINING,
+        _E.RELEASE: _S.HEALTHY,
+    },
+    _S.QUARANTINED: {
+        _E.ANSWERED: _S.QUARANTINED,
+        _E.CONNECT_FAILED: _S.QUARANTINED,
+        _E.QUARANTINE: _S.QUARANTINED,
+        _E.PAUSE_OVER: _S.PROBING,
+        _E.DRAIN: _S.DRAINING,
+        _E.RELEASE: _S.HEALTHY,
+    },
+    _S.PROBING: {
+        _E.ANSWERED: _S.PROBING,
+        _E.CONNECT_FAILED: _S.TRIPPED,
+        _E.TRIP: _S.TRIPPED,
+        _E.QUARANTINE: _S.QUARANTINED,
+        _E.PROVED: _S.HEALTHY,
+        _E.DRAIN: _S.DRAINING,
+        _E.RELEASE: _S.HEALTHY,
+    },
+    _S.DRAINING: {
+        _E.ANSWERED: _S.DRAINING,
+        _E.CONNECT_FAILED: _S.DRAINING,
+        _E.QUARANTINE: _S.QUARANTINED,
+        _E.DRAIN: _S.DRAINING,
+        _E.RELEASE: _S.HEALTHY,
     },
 }
 
@@ -56,15 +105,18 @@ class Replica:
 
     Attributes:
         adapter: ``None`` until it told which engine it is.
+        outstanding_tokens: estimated, of the attempts that run on it.
         refusals: times in a row that it refused connections; sets the back-off of probing.
         next_probe_at: monotonic time.
         probing: runs while it is asked what it is.
+        restored_at: monotonic time at which it came back, ``None`` if it was never away.
     """
 
     address: str
     state: ReplicaState = ReplicaState.HEALTHY
     adapter: EngineAdapter | None = None
     in_flight: int = 0
+    outstanding_tokens: int = 0
     attempts: int = 0
     anomalies: int = 0
     last_error: str | None = None
@@ -72,6 +124,7 @@ class Replica:
     refusals: int = 0
     next_probe_at: float = 0.0
     probing: "asyncio.Task[EngineAdapter | ConnectFailed] | None" = None
+    restored_at: float | None = None
 
     def snapshot(self) -> ReplicaSnapshot:
         """A frozen copy."""

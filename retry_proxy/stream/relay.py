@@ -28,6 +28,7 @@ from retry_proxy.engines.adapter import AttemptPlan, EngineAdapter, Prefix
 from retry_proxy.engines.call import GenerationCall
 from retry_proxy.errors import CannotContinueHere, ConnectFailed, Unanswered
 from retry_proxy.events import EventSink
+from retry_proxy.fleet.demand import demand_of
 from retry_proxy.fleet.fleet import Fleet
 from retry_proxy.fleet.replica import Replica
 from retry_proxy.headers import authorization_only, for_rewritten_body, for_upstream
@@ -73,6 +74,7 @@ class Relay:
         self._client_headers = client_headers
         self._client = client
         self._answer = Answer(call, client)
+        self._demand = demand_of(call.body, call.model, call.max_tokens)
         self._state = RequestState.WAITING
         self._tried: set[str] = set()
         self._findings: list[Finding] = []
@@ -105,7 +107,7 @@ class Relay:
     async def _answer_client(self) -> None:
         prefix: Prefix | None = None
         while True:
-            replica = self._services.fleet.choose(self._tried)
+            replica = self._services.fleet.choose(self._tried, self._demand)
             if replica is None or self._dispatches >= _MAX_DISPATCHES:
                 await self._fail(unreachable_error(self._reached, self._last_failure))
                 return
@@ -145,7 +147,7 @@ class Relay:
         end: AttemptEnd | None = None
         attempt: Attempt | None = None
         try:
-            with fleet.lease(replica):
+            with fleet.lease(replica, self._demand):
                 adapter = await fleet.adapter(replica)
                 record.engine = adapter.profile.name
                 if prefix is not None and not adapter.can_continue(self._call, prefix):

@@ -6,36 +6,10 @@ import pytest
 
 from retry_proxy.errors import ConnectFailed
 from retry_proxy.events import ReplicaState
-from retry_proxy.fleet.pool import choose, has_other, probe_delay
-from retry_proxy.fleet.replica import Replica
+from retry_proxy.fleet.pool import probe_delay
 from tests.fakes.asgi_client import post, start
 from tests.fakes.engine import FakeEngine
 from tests.fakes.proxy import proxy_for, request_body, words
-
-
-def replica(
-    address: str, in_flight: int = 0, attempts: int = 0, *, is_down: bool = False
-) -> Replica:
-    state = ReplicaState.UNREACHABLE if is_down else ReplicaState.HEALTHY
-    return Replica(address, state=state, in_flight=in_flight, attempts=attempts)
-
-
-def test_least_loaded_first_then_least_used() -> None:
-    replicas = [replica("a", 2), replica("b", 1, 9), replica("c", 1, 3)]
-    order: list[str] = []
-    while chosen := choose(replicas, order):
-        order.append(chosen.address)
-    assert order == ["c", "b", "a"]
-
-
-def test_unreachable_ones_are_the_last_resort_and_no_second_opinion() -> None:
-    replicas = [replica("down", is_down=True), replica("busy", 50)]
-    assert [getattr(choose(replicas, tried), "address", None) for tried in ([], ["busy"])] == [
-        "busy",
-        "down",
-    ]
-    assert has_other(replicas, [])
-    assert not has_other(replicas, ["busy"])
 
 
 def test_probes_back_off() -> None:
