@@ -82,6 +82,17 @@ FLAGS: dict[str, Flag] = {
         _FLEET,
     ),
     "slow_start_seconds": Flag("A replica that came back takes this long to its share.", _FLEET),
+    "trip_after_failures": Flag("Failures in a row after which a replica is left alone.", _FLEET),
+    "max_ejected_share": Flag(
+        "Most replicas left alone at once, as a share; one is always allowed, the last healthy one "
+        "never. 0 switches it off.",
+        _FLEET,
+    ),
+    "quarantine_bound": Flag(
+        "Probability that a replica's anomalies stand out by chance, for each 32 attempts.", _FLEET
+    ),
+    "eject_seconds": Flag("How long a replica is left alone: n times this the n-th time.", _FLEET),
+    "eject_max_seconds": Flag("... and never longer than this.", _FLEET),
     "panel": Flag(
         "default: acceptance against the model's baseline, repetition, text and their fusion; "
         "published: the two published thresholds alone.",

@@ -61,6 +61,14 @@ class ProxyConfig:
         replicas: base addresses, e.g. ``http://127.0.0.1:30001``.
         balance: which replica takes the next attempt.
         slow_start_seconds: a replica that came back gets its full share only after so long.
+        trip_after_failures: a replica that failed so often in a row is left alone for a while.
+        max_ejected_share: of the replicas that are left alone at once; one is always allowed, the
+            last healthy one never; 0 switches this off.
+        quarantine_bound: probability that the test which quarantines a replica is ever wrong, for
+            each 32 attempts on it.
+        eject_seconds: a replica is left alone for this long, twice as long the second time in a
+            row, three times the third ...
+        eject_max_seconds: ... but never longer than this.
         max_attempts: attempts of one request that reached an engine (refused connections do not
             count).
         deadline_seconds: no new attempt starts later than this after the request's arrival.
@@ -90,6 +98,11 @@ class ProxyConfig:
     engine: EngineName = EngineName.AUTO
     balance: BalanceName = BalanceName.LEAST
     slow_start_seconds: float = 30.0
+    trip_after_failures: int = 5
+    max_ejected_share: float = 0.3
+    quarantine_bound: float = 1e-6
+    eject_seconds: float = 30.0
+    eject_max_seconds: float = 300.0
     release: ReleaseMode = ReleaseMode.ADAPTIVE
     max_attempts: int = 3
     deadline_seconds: float = 600.0
@@ -132,6 +145,18 @@ class ProxyConfig:
             "false_alarm_bound",
             "between 0 and 1",
             self.false_alarm_bound,
+        )
+        _check(
+            0 < self.quarantine_bound < 1,
+            "quarantine_bound",
+            "between 0 and 1",
+            self.quarantine_bound,
+        )
+        _check(
+            0 <= self.max_ejected_share <= 1,
+            "max_ejected_share",
+            "between 0 and 1",
+            self.max_ejected_share,
         )
         _check_enum("release", self.release, ReleaseMode)
         _check_enum("on_exhausted", self.on_exhausted, OnExhausted)
@@ -188,7 +213,13 @@ _ENUMS: dict[str, type[enum.StrEnum]] = {
     "release": ReleaseMode,
     "on_exhausted": OnExhausted,
 }
-_AT_LEAST_ONE = ("max_attempts", "max_body_bytes", "max_event_bytes", "accept_rate_min_steps")
+_AT_LEAST_ONE = (
+    "trip_after_failures",
+    "max_attempts",
+    "max_body_bytes",
+    "max_event_bytes",
+    "accept_rate_min_steps",
+)
 _NOT_NEGATIVE = (
     "slow_start_seconds",
     "retry_budget_ratio",
@@ -200,6 +231,8 @@ _NOT_NEGATIVE = (
     "hold_first_tokens",
 )
 _POSITIVE = (
+    "eject_seconds",
+    "eject_max_seconds",
     "deadline_seconds",
     "max_accept_rate",
     "watch_accept_rate",

@@ -99,8 +99,13 @@ def decide_on_failure(situation: Situation) -> Decision:
 
 def is_confirmed(findings: Sequence[Finding]) -> bool:
     """At least two replicas showed the kind of the last finding."""
-    kind = findings[-1].kind
-    return len({finding.replica for finding in findings if finding.kind is kind}) >= 2
+    return bool(showed_the_same(findings))
+
+
+def showed_the_same(findings: Sequence[Finding]) -> set[str]:
+    """The other replicas that showed the kind of the last finding."""
+    last = findings[-1]
+    return {one.replica for one in findings if one.kind is last.kind} - {last.replica}
 
 
 def _is_contradicted(findings: Sequence[Finding]) -> bool:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Collection, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -14,12 +14,20 @@ from retry_proxy.config import ProxyConfig
 from retry_proxy.engines.adapter import AbortCall, EngineAdapter, FinalCounters
 from retry_proxy.engines.detect import build_adapter, describe
 from retry_proxy.errors import ConnectFailed, UpstreamError
-from retry_proxy.events import DraftHealthChanged, EventSink, ReplicaChanged, ReplicaState
+from retry_proxy.events import (
+    DraftHealthChanged,
+    Event,
+    EventSink,
+    FleetTroubled,
+    ReplicaChanged,
+    ReplicaState,
+)
 from retry_proxy.fleet.demand import UNKNOWN_DEMAND, Demand
 from retry_proxy.fleet.health import fetch_answers
 from retry_proxy.fleet.lease import Lease
 from retry_proxy.fleet.pool import Pool, probe_delay
-from retry_proxy.fleet.replica import Replica, ReplicaEvent, ReplicaSnapshot, next_state
+from retry_proxy.fleet.replica import Replica, ReplicaSnapshot
+from retry_proxy.fleet.ward import AttemptResult, Change, Notice, Ward
 from retry_proxy.stream.upstream import AiohttpUpstream, Upstream
 
 
@@ -37,6 +45,7 @@ class Fleet:
         self._sink = sink
         self.upstream: Upstream = upstream or AiohttpUpstream(config.connect_timeout_seconds)
         self._pool = Pool(config.balance, slow_start_seconds=config.slow_start_seconds)
+        self._ward = Ward(self._pool, config)
         for address in config.replicas:
             self._pool.add(Replica(address.rstrip("/")))
         self._background: set[asyncio.Task[Any]] = set()
@@ -61,32 +70,36 @@ class Fleet:
 
     # choice
 
-    def choose(self, tried: Collection[str], demand: Demand = UNKNOWN_DEMAND) -> Replica | None:
-        """The replica for the next attempt of a request that has tried some."""
-        return self._pool.choose(tried, demand, time.monotonic())
+    def choose(
+        self,
+        tried: Collection[str],
+        demand: Demand = UNKNOWN_DEMAND,
+        *,
+        may_try: bool = False,
+    ) -> Replica | None:
+        """The replica for the next attempt of a request that has tried some.
+
+        Args:
+            may_try: one on trial may get it: the request is watched and can be done again.
+        """
+        return self._pool.choose(tried, demand, time.monotonic(), may_try=may_try)
 
     def has_other(self, tried: Collection[str]) -> bool:
         """Whether a healthy replica is left for another attempt."""
         return self._pool.has_other(tried)
 
-    @contextlib.contextmanager
-    def lease(self, replica: Replica, demand: Demand = UNKNOWN_DEMAND) -> Iterator[Lease]:
-        """Counts an attempt or a pass-through as running on the replica."""
-        lease = Lease(replica, self._pool.expected_tokens(demand))
-        lease.begin()
-        try:
-            yield lease
-        finally:
-            lease.end()
+    def lease(self, replica: Replica, demand: Demand = UNKNOWN_DEMAND) -> Lease:
+        """An attempt's or a pass-through's place on the replica; to be entered."""
+        return Lease(replica, self._pool.expected_tokens(demand))
 
     # what was learned
 
     def note_answered(self, replica: Replica) -> None:
         """It took a connection."""
-        if replica.state is not ReplicaState.HEALTHY:
-            self._change(replica, ReplicaEvent.ANSWERED, "answers again")
+        was_unreachable = replica.state is ReplicaState.UNREACHABLE
+        self._tell(self._ward.note_answered(replica, time.monotonic()))
+        if was_unreachable:
             self._forget_drafter(replica)
-        replica.refusals = 0
 
     def note_connect_failed(self, replica: Replica, error: ConnectFailed) -> None:
         """It refused a connection."""
@@ -99,8 +112,23 @@ class Fleet:
                 first_seconds=self._config.probe_interval_seconds,
                 longest_seconds=self._config.probe_max_interval_seconds,
             )
-        if replica.state is not ReplicaState.UNREACHABLE:
-            self._change(replica, ReplicaEvent.CONNECT_FAILED, "refused a connection")
+        self._tell(self._ward.note_refused(replica, now))
+
+    def note_ended(self, lease: Lease, result: AttemptResult, tokens: int | None = None) -> None:
+        """An attempt ended.
+
+        Args:
+            tokens: of its answer, if it came to its end.
+        """
+        if tokens is not None:
+            self._pool.note_answer(tokens)
+        self._tell(self._ward.note_ended(lease, result, time.monotonic()))
+
+    def forgive(self, addresses: Collection[str]) -> None:
+        """The anomaly of one request was seen on all of these: it was none of theirs."""
+        for address in addresses:
+            if replica := self._pool.get(address):
+                self._ward.forgive(replica)
 
     def note_acceptance(
         self, replica: Replica, counters: FinalCounters, *, was_flagged: bool, is_upper_bound: bool
@@ -126,12 +154,9 @@ class Fleet:
             DraftHealthChanged(replica.address, health.state, reason, time.time(), health.numbers)
         )
 
-    def _change(self, replica: Replica, event: ReplicaEvent, reason: str) -> None:
-        replica.state = next_state(replica.state, event)
-        if replica.state is ReplicaState.HEALTHY:
-            replica.restored_at = time.monotonic()
-        self._pool.note_change()
-        self._sink.emit(ReplicaChanged(replica.address, replica.state, reason, time.time()))
+    def _tell(self, notices: Sequence[Notice]) -> None:
+        for notice in notices:
+            self._sink.emit(_event_of(notice, time.time()))
 
     async def adapter(self, replica: Replica) -> EngineAdapter:
         """The replica's adapter; asks the replica on first use.
@@ -220,6 +245,7 @@ class Fleet:
     async def _probe_forever(self) -> None:
         while True:
             now = time.monotonic()
+            self._tell(self._ward.tick(now))
             await asyncio.gather(
                 *(self._probe(replica) for replica in self._replicas if _is_due(replica, now))
             )
@@ -233,6 +259,15 @@ class Fleet:
             self.note_connect_failed(replica, error)
         else:
             self.note_answered(replica)
+
+
+def _event_of(notice: Notice, at: float) -> Event:
+    replica = notice.replica
+    if isinstance(notice, Change):
+        return ReplicaChanged(notice.replica.address, notice.replica.state, notice.reason, at)
+    return FleetTroubled(
+        notice.kind, notice.reason, at, None if replica is None else replica.address
+    )
 
 
 def _drafts_per_step(counters: FinalCounters) -> float | None:

@@ -21,6 +21,7 @@ _LAST_RESORTS = (
 )
 _FIRST_GUESS_TOKENS = 256.0  # of an answer, until some have ended
 _MEMORY_ANSWERS = 100.0
+_TRIALS_AT_ONCE = 2
 
 
 class Pool:
@@ -42,6 +43,7 @@ class Pool:
         self._chance = chance or random.Random()
         self._members: dict[str, Replica] = {}
         self._open: list[Replica] = []  # the healthy ones
+        self._on_trial: list[Replica] = []
         self._ring = Ring()
         self._mean_answer_tokens = _FIRST_GUESS_TOKENS
 
@@ -69,7 +71,9 @@ class Pool:
 
     def note_change(self) -> None:
         """Somebody's state changed."""
-        self._open = [one for one in self._members.values() if one.state is ReplicaState.HEALTHY]
+        members = self._members.values()
+        self._open = [one for one in members if one.state is ReplicaState.HEALTHY]
+        self._on_trial = [one for one in members if one.state is ReplicaState.PROBING]
 
     # load
 
@@ -89,8 +93,18 @@ class Pool:
         """A healthy replica is left that this request has not tried."""
         return any(replica.address not in tried for replica in self._open)
 
-    def choose(self, tried: Collection[str], demand: Demand, now: float) -> Replica | None:
-        """The replica for the next attempt of a request that has tried some."""
+    def choose(
+        self, tried: Collection[str], demand: Demand, now: float, *, may_try: bool = False
+    ) -> Replica | None:
+        """The replica for the next attempt of a request that has tried some.
+
+        Args:
+            may_try: a replica on trial may get it: it is watched, and another one can do it again.
+        """
+        if may_try and self._on_trial and not tried:
+            for replica in self._on_trial:
+                if replica.trials_running < _TRIALS_AT_ONCE:
+                    return replica
         for candidates in self._tiers():
             left = [one for one in candidates if one.address not in tried] if tried else candidates
             if left:

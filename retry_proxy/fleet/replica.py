@@ -8,6 +8,7 @@ from detectors.draft_health import DraftHealth, DraftState
 from retry_proxy.engines.adapter import EngineAdapter
 from retry_proxy.errors import ConnectFailed
 from retry_proxy.events import ReplicaState
+from retry_proxy.fleet.outlier import OutlierTest
 
 
 class ReplicaEvent(enum.Enum):
@@ -92,6 +93,7 @@ class ReplicaSnapshot:
     engine: str | None
     models: tuple[str, ...]
     in_flight: int
+    outstanding_tokens: int
     attempts: int
     anomalies: int
     last_error: str | None
@@ -110,6 +112,14 @@ class Replica:
         next_probe_at: monotonic time.
         probing: runs while it is asked what it is.
         restored_at: monotonic time at which it came back, ``None`` if it was never away.
+        epoch: counts the changes of its state.
+        failures_in_row: attempts on it, the last ones, that failed.
+        outlier: the test whether its anomalies stand out.
+        recent_share: of its attempts with an anomaly, the old ones forgotten.
+        ejections: times in a row that it was taken out; sets the length of the pause.
+        paused_until: monotonic time at which a trial begins, ``None`` if none is due.
+        withheld_until: it should be out and cannot; not told again before this time.
+        trials_needed, trials_running, trials_clean: requests on trial, while it is probing.
     """
 
     address: str
@@ -125,6 +135,16 @@ class Replica:
     next_probe_at: float = 0.0
     probing: "asyncio.Task[EngineAdapter | ConnectFailed] | None" = None
     restored_at: float | None = None
+    epoch: int = 0
+    failures_in_row: int = 0
+    outlier: OutlierTest = field(default_factory=OutlierTest)
+    recent_share: float = 0.0
+    ejections: int = 0
+    paused_until: float | None = None
+    withheld_until: float = 0.0
+    trials_needed: int = 0
+    trials_running: int = 0
+    trials_clean: int = 0
 
     def snapshot(self) -> ReplicaSnapshot:
         """A frozen copy."""
@@ -135,6 +155,7 @@ class Replica:
             engine=None if profile is None else profile.name,
             models=() if profile is None else profile.models,
             in_flight=self.in_flight,
+            outstanding_tokens=self.outstanding_tokens,
             attempts=self.attempts,
             anomalies=self.anomalies,
             last_error=self.last_error,

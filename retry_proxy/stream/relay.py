@@ -23,6 +23,7 @@ from retry_proxy.decide.retry import (
     Situation,
     decide_on_failure,
     decide_on_verdict,
+    showed_the_same,
 )
 from retry_proxy.engines.adapter import AttemptPlan, EngineAdapter, Prefix
 from retry_proxy.engines.call import GenerationCall
@@ -31,6 +32,7 @@ from retry_proxy.events import EventSink
 from retry_proxy.fleet.demand import demand_of
 from retry_proxy.fleet.fleet import Fleet
 from retry_proxy.fleet.replica import Replica
+from retry_proxy.fleet.ward import AttemptResult
 from retry_proxy.headers import authorization_only, for_rewritten_body, for_upstream
 from retry_proxy.stream.answer import Answer
 from retry_proxy.stream.attempt import Attempt, AttemptEnd, EndKind, drain
@@ -41,6 +43,7 @@ from retry_proxy.stream.upstream import Headers
 from retry_proxy.watch import BuildPanel
 
 _WHOLE = ReleasePolicy(ReleaseMode.BUFFER)  # a body is sent as one, so it can always start again
+_RESULTS = {EndKind.COMPLETED: AttemptResult.CLEAN, EndKind.FAILED: AttemptResult.FAILED}
 _MAX_DISPATCHES = 99  # two digits of the engine's request id
 
 
@@ -78,6 +81,7 @@ class Relay:
         self._state = RequestState.WAITING
         self._tried: set[str] = set()
         self._findings: list[Finding] = []
+        self._blamed: set[str] = set()  # replicas whose anomaly no other one showed so far
         self._dispatches = 0
         self._reached = 0  # attempts that reached an engine
         self._deadline_at = time.monotonic() + services.config.deadline_seconds
@@ -107,7 +111,7 @@ class Relay:
     async def _answer_client(self) -> None:
         prefix: Prefix | None = None
         while True:
-            replica = self._services.fleet.choose(self._tried, self._demand)
+            replica = self._services.fleet.choose(self._tried, self._demand, may_try=True)
             if replica is None or self._dispatches >= _MAX_DISPATCHES:
                 await self._fail(unreachable_error(self._reached, self._last_failure))
                 return
@@ -146,8 +150,9 @@ class Relay:
         record = self._record.start_attempt(self._dispatches, rid, replica.address)
         end: AttemptEnd | None = None
         attempt: Attempt | None = None
+        lease = fleet.lease(replica, self._demand)
         try:
-            with fleet.lease(replica, self._demand):
+            with lease:
                 adapter = await fleet.adapter(replica)
                 record.engine = adapter.profile.name
                 if prefix is not None and not adapter.can_continue(self._call, prefix):
@@ -165,6 +170,9 @@ class Relay:
                     was_flagged=attempt.verdict is not None,
                     is_upper_bound=attempt.is_upper_bound,
                 )
+                is_whole = end is not None and end.kind is EndKind.COMPLETED
+                tokens = attempt.totals.tokens if is_whole else None
+                fleet.note_ended(lease, self._result_of(end, attempt), tokens)
         self._learn(replica, end)
         return end
 
@@ -228,11 +236,26 @@ class Relay:
         elif end.kind is not EndKind.CONNECT_FAILED:
             fleet.note_answered(replica)
 
+    def _result_of(self, end: AttemptEnd | None, attempt: Attempt) -> AttemptResult:
+        """What the attempt says about its replica."""
+        if attempt.verdict is not None:
+            is_blamed = self._findings[-1].replica in self._blamed
+            return AttemptResult.ANOMALY if is_blamed else AttemptResult.SHARED
+        if end is None:
+            return AttemptResult.UNTOLD
+        return _RESULTS.get(end.kind, AttemptResult.UNTOLD)
+
     # decisions
 
     def _decide_verdict(self, replica: Replica, verdict: Verdict) -> Decision:
         self._findings.append(Finding(replica.address, verdict.kind))
         replica.anomalies += 1
+        shared = showed_the_same(self._findings)
+        if shared:
+            self._services.fleet.forgive(shared & self._blamed)
+            self._blamed -= shared
+        else:
+            self._blamed.add(replica.address)
         return self._settle(decide_on_verdict(self._situation()))
 
     def _decide_failure(self, end: AttemptEnd) -> Decision:

@@ -20,6 +20,7 @@ class FakeReplica:
     engine: str | None = "sglang"
     models: tuple[str, ...] = ("smollm2",)
     in_flight: int = 0
+    outstanding_tokens: int = 0
     attempts: int = 0
     anomalies: int = 0
     last_error: str | None = None
