@@ -124,6 +124,10 @@ FLAGS: dict[str, Flag] = {
     "max_attempts": Flag("Attempts of one request that reach an engine.", _RETRY),
     "retry_budget_ratio": Flag("Retries allowed as a share of the requests.", _RETRY),
     "retry_budget_min_per_second": Flag("... and at least so many a second.", _RETRY),
+    "abort_limit_per_minute": Flag(
+        "Most generations stopped by a verdict on one replica; further ones are let through.",
+        _RETRY,
+    ),
     "deadline_seconds": Flag("No attempt starts later than this after the request.", _RETRY),
     "connect_timeout_seconds": Flag("Longest wait for a connection to a replica.", _TIMES),
     "first_byte_timeout_seconds": Flag("Longest wait for an answer's first byte.", _TIMES),

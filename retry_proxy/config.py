@@ -74,6 +74,8 @@ class ProxyConfig:
         deadline_seconds: no new attempt starts later than this after the request's arrival.
         retry_budget_ratio: retries allowed per request ...
         retry_budget_min_per_second: ... and at least this many in each second.
+        abort_limit_per_minute: generations stopped by a verdict on one replica; beyond it they are
+            let through, marked (or an error, without an abort).
         panel: which detectors watch.
         false_alarm_bound: probability that low acceptance alone ever stops a healthy request.
         min_accept_length: tokens per step; a generation below it is garbled ...
@@ -109,6 +111,7 @@ class ProxyConfig:
     on_exhausted: OnExhausted = OnExhausted.PASS
     retry_budget_ratio: float = 0.2
     retry_budget_min_per_second: float = 10.0
+    abort_limit_per_minute: int = 60
     panel: PanelName = PanelName.DEFAULT
     false_alarm_bound: float = DEFAULT_BOUND
     min_accept_length: float = 1.4
@@ -221,6 +224,7 @@ _AT_LEAST_ONE = (
     "accept_rate_min_steps",
 )
 _NOT_NEGATIVE = (
+    "abort_limit_per_minute",
     "slow_start_seconds",
     "retry_budget_ratio",
     "retry_budget_min_per_second",

@@ -103,6 +103,7 @@ class Unanswered(ProxyError):
 
     status = HTTPStatus.BAD_GATEWAY
     code = "upstream_failed"
+    should_retry = False  # the attempts were made; SDKs would multiply them
 
 
 class NoReplicaReachable(Unanswered):
@@ -110,6 +111,7 @@ class NoReplicaReachable(Unanswered):
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     code = "no_replica_reachable"
+    should_retry = True  # no engine saw the request
 
 
 class UpstreamFailed(Unanswered):

@@ -30,6 +30,14 @@ class RetryBudget:
         self._advance(now)
         self._earned += self._ratio
 
+    def note_client_retry(self, now: float) -> None:
+        """A request arrived that its client repeats: it earns nothing and is paid for, if it can.
+
+        It is served all the same: only the proxy's own retries can be refused.
+        """
+        if self.can_spend(now):
+            self.spend(now)
+
     def can_spend(self, now: float) -> bool:
         """Whether one more retry is within the budget."""
         self._advance(now)

@@ -88,6 +88,10 @@ class Fleet:
         """Whether a healthy replica is left for another attempt."""
         return self._pool.has_other(tried)
 
+    def has_free(self, tried: Collection[str]) -> bool:
+        """Whether a healthy replica is left that did not ask to be spared."""
+        return self._pool.has_free(tried, time.monotonic())
+
     def lease(self, replica: Replica, demand: Demand = UNKNOWN_DEMAND) -> Lease:
         """An attempt's or a pass-through's place on the replica; to be entered."""
         return Lease(replica, self._pool.expected_tokens(demand))
@@ -123,6 +127,19 @@ class Fleet:
         if tokens is not None:
             self._pool.note_answer(tokens)
         self._tell(self._ward.note_ended(lease, result, time.monotonic()))
+
+    def note_busy(self, replica: Replica, seconds: float) -> None:
+        """It asked to be spared for a while."""
+        self._pool.note_busy(replica, time.monotonic() + seconds)
+
+    def can_abort(self, replica: Replica) -> bool:
+        """Whether another generation may be stopped on it by a verdict."""
+        limit = self._config.abort_limit_per_minute
+        return replica.aborts.can_abort(time.monotonic(), limit)
+
+    def note_abort(self, replica: Replica) -> None:
+        """A generation was stopped on it by a verdict."""
+        replica.aborts.note_abort(time.monotonic(), self._config.abort_limit_per_minute)
 
     def forgive(self, addresses: Collection[str]) -> None:
         """The anomaly of one request was seen on all of these: it was none of theirs."""

@@ -44,6 +44,7 @@ class Pool:
         self._members: dict[str, Replica] = {}
         self._open: list[Replica] = []  # the healthy ones
         self._on_trial: list[Replica] = []
+        self._busy_until = 0.0
         self._ring = Ring()
         self._mean_answer_tokens = _FIRST_GUESS_TOKENS
 
@@ -75,6 +76,11 @@ class Pool:
         self._open = [one for one in members if one.state is ReplicaState.HEALTHY]
         self._on_trial = [one for one in members if one.state is ReplicaState.PROBING]
 
+    def note_busy(self, replica: Replica, until: float) -> None:
+        """It asked to be spared."""
+        replica.busy_until = max(replica.busy_until, until)
+        self._busy_until = max(self._busy_until, until)
+
     # load
 
     def expected_tokens(self, demand: Demand) -> int:
@@ -93,6 +99,12 @@ class Pool:
         """A healthy replica is left that this request has not tried."""
         return any(replica.address not in tried for replica in self._open)
 
+    def has_free(self, tried: Collection[str], now: float) -> bool:
+        """The same, and it did not ask to be spared."""
+        return any(
+            replica.address not in tried and replica.busy_until <= now for replica in self._open
+        )
+
     def choose(
         self, tried: Collection[str], demand: Demand, now: float, *, may_try: bool = False
     ) -> Replica | None:
@@ -107,6 +119,8 @@ class Pool:
                     return replica
         for candidates in self._tiers():
             left = [one for one in candidates if one.address not in tried] if tried else candidates
+            if left and now < self._busy_until:
+                left = [one for one in left if one.busy_until <= now] or left
             if left:
                 return self._best(left, demand, now)
         return None

@@ -5,6 +5,7 @@ import enum
 from dataclasses import dataclass, field
 
 from detectors.draft_health import DraftHealth, DraftState
+from retry_proxy.decide.abort_limit import AbortLimit
 from retry_proxy.engines.adapter import EngineAdapter
 from retry_proxy.errors import ConnectFailed
 from retry_proxy.events import ReplicaState
@@ -112,6 +113,8 @@ class Replica:
         next_probe_at: monotonic time.
         probing: runs while it is asked what it is.
         restored_at: monotonic time at which it came back, ``None`` if it was never away.
+        busy_until: monotonic time; it asked to be spared until then.
+        aborts: generations that were stopped on it.
         epoch: counts the changes of its state.
         failures_in_row: attempts on it, the last ones, that failed.
         outlier: the test whether its anomalies stand out.
@@ -135,6 +138,8 @@ class Replica:
     next_probe_at: float = 0.0
     probing: "asyncio.Task[EngineAdapter | ConnectFailed] | None" = None
     restored_at: float | None = None
+    busy_until: float = 0.0
+    aborts: AbortLimit = field(default_factory=AbortLimit)
     epoch: int = 0
     failures_in_row: int = 0
     outlier: OutlierTest = field(default_factory=OutlierTest)

@@ -75,7 +75,10 @@ class Answer:
         In-band and without ``[DONE]`` after.
         """
         if not self._client.is_started:
-            headers = [("x-specwatch-attempts", str(attempts))]
+            headers = [
+                ("x-specwatch-attempts", str(attempts)),
+                ("x-should-retry", "true" if error.should_retry else "false"),
+            ]
             await self._client.respond_error(error.status, error.code, str(error), headers)
             return
         body = error_body(str(error), error.code, error.status)

@@ -5,13 +5,15 @@ Asks the deciding code, does what it says.
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
 from detectors.verdict import Verdict
 from retry_proxy.config import OnExhausted, ProxyConfig, ReleaseMode
 from retry_proxy.decide.budget import RetryBudget
+from retry_proxy.decide.busy import is_busy, retry_after_seconds
+from retry_proxy.decide.client_retry import allowed_attempts, client_retries
 from retry_proxy.decide.lifecycle import RequestEvent, RequestState, advance, is_over
 from retry_proxy.decide.refusal import refused_error, unreachable_error
 from retry_proxy.decide.release import ReleasePolicy
@@ -84,6 +86,9 @@ class Relay:
         self._blamed: set[str] = set()  # replicas whose anomaly no other one showed so far
         self._dispatches = 0
         self._reached = 0  # attempts that reached an engine
+        retries = client_retries(client_headers)
+        self._is_client_retry = retries > 0
+        self._max_attempts = allowed_attempts(services.config.max_attempts, retries)
         self._deadline_at = time.monotonic() + services.config.deadline_seconds
         self._adapter: EngineAdapter | None = None  # of the last attempt
         self._last_failure: str | None = None
@@ -97,7 +102,11 @@ class Relay:
         Raises:
             asyncio.CancelledError: the client left; the attempt was closed and aborted.
         """
-        self._services.budget.note_request(time.monotonic())
+        budget, now = self._services.budget, time.monotonic()
+        if self._is_client_retry:
+            budget.note_client_retry(now)
+        else:
+            budget.note_request(now)
         try:
             await self._answer_client()
         except asyncio.CancelledError:
@@ -128,12 +137,14 @@ class Relay:
             self._advance(RequestEvent.RELEASE)
         if end.kind is EndKind.COMPLETED:
             await self._complete(end, is_at_limit=False)
-        elif end.kind is EndKind.REJECTED and not self._answer.has_released:
-            await self._reject(end)
         elif end.kind is EndKind.CONNECT_FAILED:
             return False
         elif self._answer.has_released and self._is_at_limit():
             await self._complete(end, is_at_limit=True)
+        elif self._goes_elsewhere(end):
+            return False
+        elif end.kind is EndKind.REJECTED and not self._answer.has_released:
+            await self._reject(end)
         else:
             decision = end.decision or self._decide_failure(end)
             if decision.is_retry:
@@ -205,6 +216,7 @@ class Relay:
         # A verdict may come from a poisoned prefix cache: a new salt keeps the retry away from it.
         salt = rid if self._findings else None
         body = adapter.body(self._call, AttemptPlan(rid, prefix, salt))
+        is_allowed = True
         try:
             end, response = await attempt.run(
                 fleet.upstream,
@@ -212,10 +224,12 @@ class Relay:
                 for_upstream(self._client_headers),
                 msgspec.json.encode(body),
             )
+            # Over the replica's limit of aborts the connection is closed and that is all.
+            is_allowed = end.decision is None or end.decision.refusal is not Refusal.ABORTS
         finally:
             fleet.note_detector_errors(attempt.crashed_detectors)
             abort = adapter.abort(rid)
-            if abort is not None and attempt.was_opened and not attempt.has_ended:
+            if abort is not None and attempt.was_opened and not attempt.has_ended and is_allowed:
                 fleet.send_abort(replica, abort, authorization_only(self._client_headers))
         if end.kind is EndKind.CONNECT_FAILED:
             self._reached -= 1
@@ -228,6 +242,8 @@ class Relay:
         self._last_failure = None
         if end.kind is EndKind.REJECTED:
             self._last_failure = f"the engine answered with status {end.status}"
+            if is_busy(end.status):
+                fleet.note_busy(replica, retry_after_seconds(end.headers or (), time.time()))
         if end.error is not None:
             self._last_failure = f"{end.error.reason}: {end.error}"
             replica.last_error = self._last_failure
@@ -256,7 +272,20 @@ class Relay:
             self._blamed -= shared
         else:
             self._blamed.add(replica.address)
-        return self._settle(decide_on_verdict(self._situation()))
+        fleet = self._services.fleet
+        situation = replace(self._situation(), may_abort=fleet.can_abort(replica))
+        decision = decide_on_verdict(situation)
+        if decision.is_retry:
+            fleet.note_abort(replica)
+        return self._settle(decision)
+
+    def _goes_elsewhere(self, end: AttemptEnd) -> bool:
+        """An engine without room is no answer while another one has some."""
+        if end.kind is not EndKind.REJECTED or not is_busy(end.status):
+            return False
+        if not self._services.fleet.has_free(self._tried):
+            return False
+        return self._settle(decide_on_failure(self._situation())).is_retry
 
     def _decide_failure(self, end: AttemptEnd) -> Decision:
         if end.kind is EndKind.REJECTED:  # the engine refuses to continue
@@ -275,7 +304,7 @@ class Relay:
         now = time.monotonic()
         return Situation(
             attempts=self._reached,
-            max_attempts=services.config.max_attempts,
+            max_attempts=self._max_attempts,
             now=now,
             deadline_at=self._deadline_at,
             findings=self._findings,
