@@ -26,6 +26,7 @@ class MonitorConfig:
     port: int = 30000
     baselines: str | None = None
     fusion: str | None = None
+    admin_key: str | None = None
     redis: str | None = None
     keep_incidents: int = 1000
     shutdown_grace_seconds: int = 60
@@ -37,6 +38,7 @@ class MonitorConfig:
 
     def __post_init__(self) -> None:
         _check(0 <= self.port <= 65535, "port", "between 0 and 65535", self.port)
+        _check(self.admin_key != "", "admin_key", "a key, or not given", self.admin_key)
         _check(self.keep_incidents >= 1, "keep_incidents", "at least 1", self.keep_incidents)
         _check(
             self.shutdown_grace_seconds >= 0,
@@ -72,6 +74,28 @@ _JUDGE = "Second opinion"
 FLAGS: dict[str, Flag] = {
     "replicas": Flag(
         "Address of an engine, e.g. http://127.0.0.1:30001. Once per replica.", _SERVE
+    ),
+    "replicas_file": Flag(
+        "YAML file with a list of replicas; read again when it changes, or on SIGHUP.", _SERVE
+    ),
+    "replicas_dns": Flag(
+        "http://name:port of which each address is a replica; resolved again and again.", _SERVE
+    ),
+    "replicas_kubernetes": Flag(
+        "namespace/service:port of which each ready endpoint is a replica (in a pod whose account "
+        "may list endpointslices).",
+        _SERVE,
+    ),
+    "source_interval_seconds": Flag("Pause between two looks at these lists.", _SERVE),
+    "allow_addresses": Flag(
+        "Host, *.suffix, IP address or network that replicas may have; several times. Metadata "
+        "and link-local addresses are never allowed.",
+        _SERVE,
+    ),
+    "admin_key": Flag(
+        "Key for orders to the fleet (POST /api/replicas...); better given as the environment "
+        "variable. Without one only processes of this machine may give orders.",
+        _SERVE,
     ),
     "engine": Flag("What the replicas are; auto asks each of them.", _SERVE),
     "host": Flag("Address to listen on; 0.0.0.0 for all.", _SERVE),

@@ -6,11 +6,11 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 from detectors.acceptance.calibrated import DEFAULT_BOUND
 from detectors.acceptance.published import AcceptanceThresholds
-from retry_proxy.errors import InvalidConfig
+from retry_proxy.addresses import AddressRules
+from retry_proxy.errors import InvalidConfig, RefusedAddress
 
 
 class EngineName(enum.StrEnum):
@@ -59,6 +59,12 @@ class ProxyConfig:
 
     Attributes:
         replicas: base addresses, e.g. ``http://127.0.0.1:30001``.
+        replicas_file: YAML file with a list of further ones.
+        replicas_dns: ``http://name:port``; each of the name's addresses is a replica.
+        replicas_kubernetes: ``namespace/service:port``; each ready endpoint is a replica.
+        source_interval_seconds: how often these three are read again.
+        allow_addresses: hosts, ``*.suffix``, IP addresses and networks that replicas may have;
+            empty allows all but metadata, link-local and unspecified addresses.
         balance: which replica takes the next attempt.
         slow_start_seconds: a replica that came back gets its full share only after so long.
         trip_after_failures: a replica that failed so often in a row is left alone for a while.
@@ -96,7 +102,12 @@ class ProxyConfig:
         InvalidConfig: a value is out of range; the message names it.
     """
 
-    replicas: tuple[str, ...]
+    replicas: tuple[str, ...] = ()
+    replicas_file: str | None = None
+    replicas_dns: str | None = None
+    replicas_kubernetes: str | None = None
+    source_interval_seconds: float = 5.0
+    allow_addresses: tuple[str, ...] = ()
     engine: EngineName = EngineName.AUTO
     balance: BalanceName = BalanceName.LEAST
     slow_start_seconds: float = 30.0
@@ -134,10 +145,11 @@ class ProxyConfig:
     capture_text: bool = False
 
     def __post_init__(self) -> None:
-        if not self.replicas:
-            raise InvalidConfig("at least one replica is needed")
+        if not self.replicas and not self._has_source:
+            raise InvalidConfig("at least one replica is needed, or where they are listed")
+        rules = AddressRules(self.allow_addresses)
         for address in self.replicas:
-            _check_address(address)
+            _check_address(address, rules)
         if len({address.rstrip("/") for address in self.replicas}) != len(self.replicas):
             raise InvalidConfig("a replica is given twice")
         _check_enum("engine", self.engine, EngineName)
@@ -171,6 +183,10 @@ class ProxyConfig:
             _check(getattr(self, name) > 0, name, "above 0", getattr(self, name))
 
     @property
+    def _has_source(self) -> bool:
+        return any((self.replicas_file, self.replicas_dns, self.replicas_kubernetes))
+
+    @property
     def thresholds(self) -> AcceptanceThresholds:
         """The detectors' part of the options."""
         return AcceptanceThresholds(
@@ -196,20 +212,21 @@ class ProxyConfig:
                 hint = f"; did you mean {near[0]!r}?" if near else ""
                 raise InvalidConfig(f"unknown option {key!r}{hint}")
         values = dict(options)
-        if "replicas" not in values:
-            raise InvalidConfig("at least one replica is needed")
-        if isinstance(values["replicas"], str):
-            raise InvalidConfig("replicas must be a list of addresses")
-        values["replicas"] = tuple(str(address).rstrip("/") for address in values["replicas"])
+        for name in _LISTS:
+            if isinstance(values.get(name, ()), str):
+                raise InvalidConfig(f"{name} must be a list of addresses")
+            values[name] = tuple(str(entry).rstrip("/") for entry in values.get(name) or ())
         for name, kind in _ENUMS.items():
             if name in values:
                 values[name] = _parse_enum(name, values[name], kind)
         for field in dataclasses.fields(cls):
-            if field.name in values and field.type in (int, float, bool):
+            is_plain = field.type in (int, float, bool, str | None)
+            if field.name in values and is_plain:
                 _check_type(field.name, values[field.name], field.type)
         return cls(**values)
 
 
+_LISTS = ("replicas", "allow_addresses")
 _ENUMS: dict[str, type[enum.StrEnum]] = {
     "engine": EngineName,
     "balance": BalanceName,
@@ -235,6 +252,7 @@ _NOT_NEGATIVE = (
     "hold_first_tokens",
 )
 _POSITIVE = (
+    "source_interval_seconds",
     "eject_seconds",
     "eject_max_seconds",
     "deadline_seconds",
@@ -255,15 +273,12 @@ def _check(is_good: bool, name: str, wanted: str, value: object) -> None:
         raise InvalidConfig(f"{name} must be {wanted}, got {value!r}")
 
 
-def _check_address(address: str) -> None:
-    parts = urlsplit(address)
-    is_good = (
-        parts.scheme in ("http", "https")
-        and parts.hostname
-        and not parts.query
-        and not parts.fragment
-    )
-    _check(bool(is_good), "replica", "an address such as http://127.0.0.1:30001", address)
+def _check_address(address: str, rules: AddressRules) -> None:
+    try:
+        rules.check(address)
+    except RefusedAddress as error:
+        wanted = "replica must be an address such as http://127.0.0.1:30001"
+        raise InvalidConfig(f"{wanted}: {error}") from error
 
 
 def _check_enum(name: str, value: object, kind: type[enum.StrEnum]) -> None:
@@ -281,6 +296,8 @@ def _check_type(name: str, value: object, kind: Any) -> None:
     is_bool = isinstance(value, bool)
     if kind is bool:
         _check(is_bool, name, "true or false", value)
+    elif kind == str | None:
+        _check(value is None or isinstance(value, str), name, "text", value)
     elif kind is int:
         _check(isinstance(value, int) and not is_bool, name, "a whole number", value)
     else:

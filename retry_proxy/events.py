@@ -134,6 +134,8 @@ class FleetTrouble(enum.StrEnum):
     """What is wrong with the fleet as a whole; a person must look."""
 
     ALL_SICK = "all_sick"  # most replicas show anomalies: the model, the prompts, a bad roll-out
+    ADDRESS_REFUSED = "address_refused"  # a list names what must not be a replica
+    SOURCE_UNAVAILABLE = "source_unavailable"  # a list of replicas cannot be read; the last stays
     EJECTION_WITHHELD = "ejection_withheld"  # too many are out already, or it is the last one
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from detectors.draft_health import DraftHealth, DraftState
+from retry_proxy.addresses import AddressRules
 from retry_proxy.config import ProxyConfig
 from retry_proxy.engines.adapter import AbortCall, EngineAdapter, FinalCounters
 from retry_proxy.engines.detect import build_adapter, describe
@@ -18,6 +19,7 @@ from retry_proxy.events import (
     DraftHealthChanged,
     Event,
     EventSink,
+    FleetTrouble,
     FleetTroubled,
     ReplicaChanged,
     ReplicaState,
@@ -27,8 +29,15 @@ from retry_proxy.fleet.health import fetch_answers
 from retry_proxy.fleet.lease import Lease
 from retry_proxy.fleet.pool import Pool, probe_delay
 from retry_proxy.fleet.replica import Replica, ReplicaSnapshot
-from retry_proxy.fleet.ward import AttemptResult, Change, Notice, Ward
+from retry_proxy.fleet.resolver import CheckedResolver
+from retry_proxy.fleet.roster import FLAGS, Order, Roster
+from retry_proxy.fleet.sources.build import build_sources
+from retry_proxy.fleet.sources.follow import Follower
+from retry_proxy.fleet.sources.source import ReplicaSource
+from retry_proxy.fleet.ward import AttemptResult, Change, Notice, Trouble, Ward
 from retry_proxy.stream.upstream import AiohttpUpstream, Upstream
+
+_FIRST_LISTS_SECONDS = 5.0
 
 
 class Fleet:
@@ -36,18 +45,31 @@ class Fleet:
 
     Args:
         upstream: the network seam; by default aiohttp.
+        sources: lists of replicas; by default those that the configuration names.
     """
 
     def __init__(
-        self, config: ProxyConfig, sink: EventSink, *, upstream: Upstream | None = None
+        self,
+        config: ProxyConfig,
+        sink: EventSink,
+        *,
+        upstream: Upstream | None = None,
+        sources: Sequence[ReplicaSource] | None = None,
     ) -> None:
         self._config = config
         self._sink = sink
-        self.upstream: Upstream = upstream or AiohttpUpstream(config.connect_timeout_seconds)
+        rules = AddressRules(config.allow_addresses)
+        self.upstream: Upstream = upstream or AiohttpUpstream(
+            config.connect_timeout_seconds, resolver=CheckedResolver(rules)
+        )
         self._pool = Pool(config.balance, slow_start_seconds=config.slow_start_seconds)
         self._ward = Ward(self._pool, config)
+        self._roster = Roster(self._pool, self._ward, rules)
         for address in config.replicas:
-            self._pool.add(Replica(address.rstrip("/")))
+            self._roster.add(address, FLAGS)
+        found = build_sources(config) if sources is None else sources
+        self._followers = [self._follower(source) for source in found]
+        self._following: list[asyncio.Task[None]] = []
         self._background: set[asyncio.Task[Any]] = set()
         self._prober: asyncio.Task[None] | None = None
         self._crashes: Counter[str] = Counter()
@@ -67,6 +89,32 @@ class Fleet:
     def note_detector_errors(self, names: Collection[str]) -> None:
         """Counts detectors that crashed in an attempt."""
         self._crashes.update(names)
+
+    # members
+
+    def apply(self, order: Order, address: str) -> None:
+        """Does what the operator says.
+
+        Raises:
+            RefusedAddress: it may not be added, or is a replica already.
+            UnknownReplica: it is no replica.
+        """
+        self._tell(self._roster.apply(order, address, time.monotonic()))
+
+    def reload(self) -> None:
+        """Has every list of replicas read at once."""
+        for follower in self._followers:
+            follower.wake()
+
+    def _follower(self, source: ReplicaSource) -> Follower:
+        def take(origin: str, addresses: Collection[str]) -> None:
+            self._tell(self._roster.update(origin, addresses, time.monotonic()))
+
+        def complain(reason: str) -> None:
+            self._tell([Trouble(FleetTrouble.SOURCE_UNAVAILABLE, reason)])
+
+        seconds = self._config.source_interval_seconds
+        return Follower(source, seconds, take=take, complain=complain)
 
     # choice
 
@@ -208,19 +256,30 @@ class Fleet:
     # life
 
     async def start(self) -> None:
-        """Starts probing."""
-        if self._prober is None:
-            self._prober = asyncio.create_task(self._probe_forever())
+        """Reads the lists of replicas once; starts probing, and following the lists."""
+        if self._prober is not None:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_FIRST_LISTS_SECONDS):
+                await asyncio.gather(*(follower.read() for follower in self._followers))
+        self._prober = asyncio.create_task(self._probe_forever())
+        self._following = [asyncio.create_task(one.follow()) for one in self._followers]
 
     async def stop(self) -> None:
         """Stops probing, lets aborts finish, closes the connections."""
-        if self._prober is not None:
-            self._prober.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._prober
-            self._prober = None
+        running = [*self._following, *([] if self._prober is None else [self._prober])]
+        for task in running:
+            task.cancel()
+        ends = await asyncio.gather(*running, return_exceptions=True)
+        for follower in self._followers:
+            await follower.close()
+        self._prober = None
+        self._following = []
         await self.settle()
         await self.upstream.close()
+        for end in ends:
+            if isinstance(end, Exception):  # a bug of ours; cancelled is no Exception
+                raise end
 
     async def settle(self) -> None:
         """Waits for background work (aborts, draining of ended streams)."""
@@ -263,6 +322,7 @@ class Fleet:
         while True:
             now = time.monotonic()
             self._tell(self._ward.tick(now))
+            self._roster.tidy()
             await asyncio.gather(
                 *(self._probe(replica) for replica in self._replicas if _is_due(replica, now))
             )

@@ -113,6 +113,8 @@ class Replica:
         next_probe_at: monotonic time.
         probing: runs while it is asked what it is.
         restored_at: monotonic time at which it came back, ``None`` if it was never away.
+        origin: where it is listed.
+        is_leaving: it is listed no more; forgotten once nothing runs on it.
         busy_until: monotonic time; it asked to be spared until then.
         aborts: generations that were stopped on it.
         epoch: counts the changes of its state.
@@ -138,6 +140,8 @@ class Replica:
     next_probe_at: float = 0.0
     probing: "asyncio.Task[EngineAdapter | ConnectFailed] | None" = None
     restored_at: float | None = None
+    origin: str = "flags"
+    is_leaving: bool = False
     busy_until: float = 0.0
     aborts: AbortLimit = field(default_factory=AbortLimit)
     epoch: int = 0

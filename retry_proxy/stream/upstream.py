@@ -1,10 +1,12 @@
 """The one seam to the network. Foreign errors are renamed here."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from typing import Protocol
 
 import aiohttp
+from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from retry_proxy.errors import ConnectFailed, StreamCut, StreamStalled
@@ -68,9 +70,22 @@ class Upstream(Protocol):
 
 
 class AiohttpUpstream:
-    """Connections of one process to all replicas."""
+    """Connections of one process to all replicas.
 
-    def __init__(self, connect_timeout_seconds: float) -> None:
+    Args:
+        resolver: of names; by default the system's.
+        tls: certificates to trust; by default the system's.
+    """
+
+    def __init__(
+        self,
+        connect_timeout_seconds: float,
+        *,
+        resolver: AbstractResolver | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._resolver = resolver
+        self._tls = tls
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout_seconds)
         self._session: aiohttp.ClientSession | None = None
 
@@ -109,7 +124,12 @@ class AiohttpUpstream:
         # Made on first use: aiohttp binds a session to the running loop.
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_SECONDS),
+                connector=aiohttp.TCPConnector(
+                    limit=0,
+                    keepalive_timeout=_KEEP_ALIVE_SECONDS,
+                    resolver=self._resolver,
+                    ssl=True if self._tls is None else self._tls,
+                ),
                 timeout=self._timeout,
                 auto_decompress=False,
                 skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
