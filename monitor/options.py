@@ -164,8 +164,9 @@ FLAGS: dict[str, Flag] = {
     "max_body_bytes": Flag("Largest request body.", _TIMES),
     "max_event_bytes": Flag("Largest event of a stream.", _TIMES),
     "redis": Flag(
-        "Share incidents between proxies through Redis, e.g. redis://127.0.0.1:6379/0. "
-        "In memory if not given. An outage of it never touches a request.",
+        "Share incidents, quarantine and the retry budget's floor between proxies through Redis, "
+        "e.g. redis://127.0.0.1:6379/0. In memory if not given. An outage of it never touches a "
+        "request.",
         _MONITOR,
     ),
     "keep_incidents": Flag("How many incidents are kept.", _MONITOR),

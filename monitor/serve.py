@@ -19,6 +19,7 @@ from monitor.learned import read_learned
 from monitor.monitor import Monitor
 from monitor.options import MonitorConfig
 from monitor.ports import Store
+from monitor.store.exchange import RedisExchange
 from monitor.store.memory import MemoryStore
 from monitor.store.redis import RedisStore, connect
 from retry_proxy.app import build_app
@@ -93,7 +94,12 @@ async def _serve(proxy: ProxyConfig, config: MonitorConfig) -> None:
         )
     )
     logger.info("watching %s", ", ".join(proxy.replicas))
-    async with monitor.running(), nullcontext() if judge is None else judge.running():
+    exchange = None if config.redis is None else RedisExchange(connect(config.redis), fleet)
+    async with (
+        monitor.running(),
+        nullcontext() if judge is None else judge.running(),
+        nullcontext() if exchange is None else exchange.running(),
+    ):
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, fleet.reload)
         with stopping_on_signal(server):
             await server.serve()

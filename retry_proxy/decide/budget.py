@@ -19,6 +19,7 @@ class RetryBudget:
         self, *, ratio: float, min_per_second: float, memory_seconds: float = 10.0
     ) -> None:
         self._ratio = ratio
+        self._whole_floor = min_per_second
         self._min_per_second = min_per_second
         self._memory_seconds = memory_seconds
         self._earned = 0.0
@@ -37,6 +38,10 @@ class RetryBudget:
         """
         if self.can_spend(now):
             self.spend(now)
+
+    def share_floor(self, proxies: int) -> None:
+        """So many proxies send to the same fleet; the floor is for all of them together."""
+        self._min_per_second = self._whole_floor / max(1, proxies)
 
     def can_spend(self, now: float) -> bool:
         """Whether one more retry is within the budget."""

@@ -12,6 +12,7 @@ import msgspec
 from detectors.draft_health import DraftHealth, DraftState
 from retry_proxy.addresses import AddressRules
 from retry_proxy.config import ProxyConfig
+from retry_proxy.decide.budget import RetryBudget
 from retry_proxy.engines.adapter import AbortCall, EngineAdapter, FinalCounters
 from retry_proxy.engines.detect import build_adapter, describe
 from retry_proxy.errors import ConnectFailed, UpstreamError
@@ -25,6 +26,7 @@ from retry_proxy.events import (
     ReplicaState,
 )
 from retry_proxy.fleet.demand import UNKNOWN_DEMAND, Demand
+from retry_proxy.fleet.exchange import Exchange, SharedQuarantine
 from retry_proxy.fleet.health import fetch_answers
 from retry_proxy.fleet.lease import Lease
 from retry_proxy.fleet.pool import Pool, probe_delay
@@ -64,6 +66,10 @@ class Fleet:
         )
         self._pool = Pool(config.balance, slow_start_seconds=config.slow_start_seconds)
         self._ward = Ward(self._pool, config)
+        self.budget = RetryBudget(
+            ratio=config.retry_budget_ratio, min_per_second=config.retry_budget_min_per_second
+        )
+        self._exchange = Exchange(self._pool, self._ward, self.budget)
         self._roster = Roster(self._pool, self._ward, rules)
         for address in config.replicas:
             self._roster.add(address, FLAGS)
@@ -105,6 +111,14 @@ class Fleet:
         """Has every list of replicas read at once."""
         for follower in self._followers:
             follower.wake()
+
+    def shared(self) -> list[SharedQuarantine]:
+        """What other proxies should know."""
+        return self._exchange.outgoing(time.monotonic(), time.time())
+
+    def hear(self, peers: Mapping[str, Sequence[SharedQuarantine]]) -> None:
+        """What the other live proxies told last."""
+        self._tell(self._exchange.incoming(peers, time.monotonic(), time.time()))
 
     def _follower(self, source: ReplicaSource) -> Follower:
         def take(origin: str, addresses: Collection[str]) -> None:

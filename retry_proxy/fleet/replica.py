@@ -122,6 +122,8 @@ class Replica:
         outlier: the test whether its anomalies stand out.
         recent_share: of its attempts with an anomaly, the old ones forgotten.
         ejections: times in a row that it was taken out; sets the length of the pause.
+        quarantine_reason: why it was quarantined last.
+        is_taken_over: another proxy decided that, not this one.
         paused_until: monotonic time at which a trial begins, ``None`` if none is due.
         withheld_until: it should be out and cannot; not told again before this time.
         trials_needed, trials_running, trials_clean: requests on trial, while it is probing.
@@ -149,6 +151,8 @@ class Replica:
     outlier: OutlierTest = field(default_factory=OutlierTest)
     recent_share: float = 0.0
     ejections: int = 0
+    quarantine_reason: str = ""
+    is_taken_over: bool = False
     paused_until: float | None = None
     withheld_until: float = 0.0
     trials_needed: int = 0

@@ -133,6 +133,23 @@ class Ward:
             return []
         return [self._change(replica, event, reason, now)]
 
+    def take_over(
+        self, replica: Replica, seconds: float | None, reason: str, now: float
+    ) -> list[Notice]:
+        """Follows another proxy's quarantine, within this one's own limits.
+
+        Args:
+            seconds: until its trial, ``None`` until it is released.
+        """
+        if self._obstacle(replica) is not None:
+            return []
+        replica.trials_needed = _TRIALS_AFTER_QUARANTINE
+        longest = self._config.eject_max_seconds
+        replica.paused_until = None if seconds is None else now + min(seconds, longest)
+        change = self._change(replica, ReplicaEvent.QUARANTINE, f"another proxy: {reason}", now)
+        replica.is_taken_over = True
+        return [change]
+
     # decisions
 
     def _note_trial(self, replica: Replica, result: AttemptResult, now: float) -> list[Notice]:
@@ -230,6 +247,9 @@ class Ward:
     def _change(self, replica: Replica, event: ReplicaEvent, reason: str, now: float) -> Change:
         replica.state = next_state(replica.state, event)
         replica.epoch += 1
+        replica.is_taken_over = False
+        if event is ReplicaEvent.QUARANTINE:
+            replica.quarantine_reason = reason
         replica.failures_in_row = replica.trials_clean = replica.trials_running = 0
         if replica.state is ReplicaState.PROBING:
             replica.paused_until = None

@@ -117,3 +117,35 @@ async def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
     listener.close()
     assert process.returncode not in (0, None)
     assert b"address already in use" in output
+
+
+async def test_replicas_are_added_by_a_file_and_by_order(
+    stack: Stack, session: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    """SIGHUP reads the file at once; an order needs the key; both are asked from then on."""
+    first, behind = replica(tmp_path)
+    listing = tmp_path / "replicas.yaml"
+    listing.write_text(f"replicas: [{first}]")
+    flags = ["--replicas-file", str(listing), "--source-interval-seconds", "600"]
+    front, serving = proxy(tmp_path, [], *flags, "--admin-key", "secret")
+    await start(stack, session, behind, serving)
+    listing.write_text("replicas: [http://127.0.0.1:9, http://169.254.169.254]")
+    stack.child("proxy").send_signal(signal.SIGHUP)
+    orders, body = f"{front}/api/replicas", {"address": first}
+    async with session.post(orders, json=body) as response:
+        assert response.status == 401
+    states: dict[str, str] = {}
+    async with asyncio.timeout(READY_SECONDS):
+        while "http://127.0.0.1:9" not in states or first in states:
+            async with session.get(orders) as response:
+                told = json.loads(await response.text())["replicas"]
+            states = {one["address"]: one["state"] for one in told}
+            await asyncio.sleep(0.05)
+    key = {"authorization": "Bearer secret"}
+    async with session.post(orders, json=body, headers=key) as response:
+        assert response.status == 204
+    async with session.post(f"{front}/v1/chat/completions", json=chat(60)) as response:
+        assert "[DONE]" in await response.text()
+    async with session.get(f"{front}/metrics") as response:
+        exposition = await response.text()
+    assert 'specwatch_fleet_troubles_total{kind="address_refused"} 1.0' in exposition
