@@ -1,21 +1,17 @@
-"""All replicas of one proxy: leases, state changes, probing, aborts in the background."""
+"""All replicas of one proxy: joins what is decided about them with clock, events and tasks."""
 
 import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Collection, Coroutine, Mapping, Sequence
-from typing import Any
-
-import msgspec
+from collections.abc import Collection, Mapping, Sequence
 
 from detectors.draft_health import DraftHealth, DraftState
 from retry_proxy.addresses import AddressRules
 from retry_proxy.config import ProxyConfig
 from retry_proxy.decide.budget import RetryBudget
-from retry_proxy.engines.adapter import AbortCall, EngineAdapter, FinalCounters
-from retry_proxy.engines.detect import build_adapter, describe
-from retry_proxy.errors import ConnectFailed, UpstreamError
+from retry_proxy.engines.adapter import FinalCounters
+from retry_proxy.errors import ConnectFailed
 from retry_proxy.events import (
     DraftHealthChanged,
     Event,
@@ -25,9 +21,9 @@ from retry_proxy.events import (
     ReplicaChanged,
     ReplicaState,
 )
+from retry_proxy.fleet.contact import Contact
 from retry_proxy.fleet.demand import UNKNOWN_DEMAND, Demand
 from retry_proxy.fleet.exchange import Exchange, SharedQuarantine
-from retry_proxy.fleet.health import fetch_answers
 from retry_proxy.fleet.lease import Lease
 from retry_proxy.fleet.pool import Pool, probe_delay
 from retry_proxy.fleet.replica import Replica, ReplicaSnapshot
@@ -64,6 +60,9 @@ class Fleet:
         self.upstream: Upstream = upstream or AiohttpUpstream(
             config.connect_timeout_seconds, resolver=CheckedResolver(rules)
         )
+        contact = Contact(config, self.upstream)
+        self.adapter, self.send_abort = contact.adapter, contact.send_abort
+        self.spawn, self.settle = contact.spawn, contact.settle
         self._pool = Pool(config.balance, slow_start_seconds=config.slow_start_seconds)
         self._ward = Ward(self._pool, config)
         self.budget = RetryBudget(
@@ -76,7 +75,6 @@ class Fleet:
         found = build_sources(config) if sources is None else sources
         self._followers = [self._follower(source) for source in found]
         self._following: list[asyncio.Task[None]] = []
-        self._background: set[asyncio.Task[Any]] = set()
         self._prober: asyncio.Task[None] | None = None
         self._crashes: Counter[str] = Counter()
 
@@ -237,36 +235,6 @@ class Fleet:
         for notice in notices:
             self._sink.emit(_event_of(notice, time.time()))
 
-    async def adapter(self, replica: Replica) -> EngineAdapter:
-        """The replica's adapter; asks the replica on first use.
-
-        Who comes meanwhile shares the answer, a failure too: in turn, each would wait longer.
-
-        Raises:
-            ConnectFailed: it cannot be asked.
-        """
-        if replica.adapter is not None:
-            return replica.adapter
-        if replica.probing is None:
-            replica.probing = asyncio.create_task(self._ask(replica))
-            self._keep(replica.probing)
-        found = await asyncio.shield(replica.probing)
-        if isinstance(found, ConnectFailed):
-            raise ConnectFailed(str(found)) from found
-        return found
-
-    async def _ask(self, replica: Replica) -> EngineAdapter | ConnectFailed:
-        try:
-            answers = await fetch_answers(
-                self.upstream, replica.address, self._config.probe_timeout_seconds
-            )
-        except ConnectFailed as error:
-            return error
-        finally:
-            replica.probing = None
-        replica.adapter = build_adapter(describe(answers, self._config.engine))
-        return replica.adapter
-
     # life
 
     async def start(self) -> None:
@@ -294,43 +262,6 @@ class Fleet:
         for end in ends:
             if isinstance(end, Exception):  # a bug of ours; cancelled is no Exception
                 raise end
-
-    async def settle(self) -> None:
-        """Waits for background work (aborts, draining of ended streams)."""
-        while self._background:
-            await asyncio.gather(*self._background)
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Runs work that must outlive the request that asked for it."""
-        self._keep(asyncio.create_task(work))
-
-    def _keep(self, task: asyncio.Task[Any]) -> None:
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
-
-    def send_abort(
-        self, replica: Replica, abort: AbortCall, headers: list[tuple[str, str]]
-    ) -> None:
-        """Tells the engine in the background to stop a generation."""
-        self.spawn(self._abort(replica, abort, headers))
-
-    async def _abort(
-        self, replica: Replica, abort: AbortCall, headers: list[tuple[str, str]]
-    ) -> None:
-        try:
-            response = await self.upstream.open(
-                "POST",
-                replica.address + abort.path,
-                headers=[*headers, ("content-type", "application/json")],
-                body=msgspec.json.encode(abort.body),
-                timeout_seconds=self._config.abort_timeout_seconds,
-            )
-        except UpstreamError as error:
-            replica.last_error = f"abort failed: {error}"
-            return
-        if response.status >= 400:
-            replica.last_error = f"abort was answered with status {response.status}"
-        response.close()
 
     async def _probe_forever(self) -> None:
         while True:

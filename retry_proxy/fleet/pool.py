@@ -12,7 +12,7 @@ from retry_proxy.fleet.ring import Ring
 
 # Who is asked when no healthy replica is left, in this order. An unreachable one comes first: one
 # that has just come back is found before its next probe, and a refusal costs next to nothing. A
-# draining one is never asked.
+# draining one, and what the operator has quarantined, is never asked.
 _LAST_RESORTS = (
     ReplicaState.UNREACHABLE,
     ReplicaState.PROBING,
@@ -128,7 +128,7 @@ class Pool:
     def _tiers(self) -> Iterator[Sequence[Replica]]:
         yield self._open
         for state in _LAST_RESORTS:
-            yield [one for one in self._members.values() if one.state is state]
+            yield [one for one in self._members.values() if one.state is state and not one.is_held]
 
     def _best(self, replicas: Sequence[Replica], demand: Demand, now: float) -> Replica:
         slow = self._slow_start_seconds

@@ -159,6 +159,11 @@ class Replica:
     trials_running: int = 0
     trials_clean: int = 0
 
+    @property
+    def is_held(self) -> bool:
+        """Quarantined until the operator releases it."""
+        return self.state is ReplicaState.QUARANTINED and self.paused_until is None
+
     def snapshot(self) -> ReplicaSnapshot:
         """A frozen copy."""
         profile = None if self.adapter is None else self.adapter.profile

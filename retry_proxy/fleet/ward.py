@@ -253,6 +253,7 @@ class Ward:
         replica.failures_in_row = replica.trials_clean = replica.trials_running = 0
         if replica.state is ReplicaState.PROBING:
             replica.paused_until = None
+            replica.adapter = None  # it may have been restarted meanwhile, as another engine
         if replica.state is ReplicaState.HEALTHY:
             replica.restored_at = now
             replica.recent_share = 0.0

@@ -81,7 +81,8 @@ def test_a_lease_gives_back_what_it_took() -> None:
 
 
 def test_the_sick_are_the_last_resort_and_the_draining_none() -> None:
-    members = [Replica(state.value, state=state) for state in ReplicaState]
+    members = [Replica(state.value, state=state, paused_until=9.0) for state in ReplicaState]
+    members.append(Replica("held by the operator", state=ReplicaState.QUARANTINED))
     assert order_of(pool_of(members)) == [
         "healthy",
         "unreachable",

@@ -1,11 +1,12 @@
 """Replicas that come and go: a file, DNS, Kubernetes, the operator's orders."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from aiohttp import web
 
@@ -21,6 +22,7 @@ from retry_proxy.fleet.sources.dns import DnsSource, resolve_by_system
 from retry_proxy.fleet.sources.file import FileSource
 from retry_proxy.fleet.sources.kubernetes import (
     KubernetesSource,
+    Page,
     Service,
     api_address,
     ready_addresses,
@@ -247,6 +249,10 @@ def slices(*endpoints: dict[str, Any], kind: str = "IPv4") -> dict[str, Any]:
     return {"items": [{"addressType": kind, "ports": ports, "endpoints": list(endpoints)}]}
 
 
+def ready(page: dict[str, Any], port: str | None) -> Iterator[str]:
+    return ready_addresses(msgspec.convert(page, Page), port)
+
+
 def test_only_what_is_ready_is_a_replica() -> None:
     page = slices(
         endpoint("10.0.0.1", ready=True),
@@ -255,15 +261,15 @@ def test_only_what_is_ready_is_a_replica() -> None:
         {"addresses": ["10.0.0.4"]},
         {"addresses": []},
     )
-    ready = ["http://10.0.0.1:30000", "http://10.0.0.4:30000"]
-    assert list(ready_addresses(page, "http")) == list(ready_addresses(page, "30000")) == ready
-    assert list(ready_addresses(page, "other")) == []
-    assert list(ready_addresses(page, None)) == [], "two ports, none named"
-    assert list(ready_addresses(slices(endpoint("fd00::1"), kind="IPv6"), "http")) == [
+    expected = ["http://10.0.0.1:30000", "http://10.0.0.4:30000"]
+    assert list(ready(page, "http")) == list(ready(page, "30000")) == expected
+    assert list(ready(page, "other")) == []
+    assert list(ready(page, None)) == [], "two ports, none named"
+    assert list(ready(slices(endpoint("fd00::1"), kind="IPv6"), "http")) == [
         "http://[fd00::1]:30000"
     ]
-    assert list(ready_addresses(slices(endpoint("name"), kind="FQDN"), "http")) == []
-    assert list(ready_addresses({"items": None}, None)) == []
+    assert list(ready(slices(endpoint("name"), kind="FQDN"), "http")) == []
+    assert list(ready({"items": None}, None)) == []
 
 
 @asynccontextmanager
@@ -308,6 +314,17 @@ async def test_endpoints_are_read_from_the_api(tmp_path: Path) -> None:
             await source.close()
     assert seen[0].path == "/apis/discovery.k8s.io/v1/namespaces/llm/endpointslices"
     assert seen[0].query["labelSelector"] == "kubernetes.io/service-name=engines"
+
+
+@pytest.mark.parametrize("page", [[], {"items": 5}, {"items": [{"endpoints": ["a"]}]}, "x", None])
+async def test_an_api_server_that_answers_something_else(tmp_path: Path, page: object) -> None:
+    token = tmp_path / "token"
+    token.write_text("s3cret")
+    async with api_server({"": page}, []) as api:
+        source = KubernetesSource(Service("a", "b", None), AiohttpUpstream(1.0), api, token)
+        with pytest.raises(SourceUnavailable, match="as agreed"):
+            await source.addresses()
+        await source.close()
 
 
 async def test_an_api_server_that_is_away(tmp_path: Path) -> None:

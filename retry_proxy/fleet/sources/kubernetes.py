@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import msgspec
@@ -46,6 +45,48 @@ class Service:
         return cls(namespace, name, port or None)
 
 
+class Conditions(msgspec.Struct):
+    """Of an endpoint."""
+
+    ready: bool | None = None
+    terminating: bool | None = None
+
+
+class Endpoint(msgspec.Struct):
+    """One pod."""
+
+    addresses: list[str] = []
+    conditions: Conditions | None = None
+
+
+class Port(msgspec.Struct):
+    """One that every endpoint of a slice listens on."""
+
+    name: str | None = None
+    port: int | None = None
+
+
+class Slice(msgspec.Struct):
+    """As much of an EndpointSlice as is needed, under the API's names."""
+
+    addressType: str = ""  # noqa: N815 (the API's name)
+    endpoints: list[Endpoint] | None = None
+    ports: list[Port] | None = None
+
+
+class Metadata(msgspec.Struct, rename={"following": "continue"}):
+    """Of a list."""
+
+    following: str = ""
+
+
+class Page(msgspec.Struct):
+    """A part of the list of EndpointSlices."""
+
+    items: list[Slice] | None = None
+    metadata: Metadata | None = None
+
+
 class KubernetesSource:
     """Asks the API server with the pod's own service account.
 
@@ -73,16 +114,15 @@ class KubernetesSource:
         for _ in range(_MAX_PAGES):
             page = await self._fetch(url)
             found.update(ready_addresses(page, self._service.port))
-            following = (page.get("metadata") or {}).get("continue")
-            if not following:
+            if page.metadata is None or not page.metadata.following:
                 return tuple(sorted(found))
-            url = f"{self._url}&continue={quote(str(following), safe='')}"
+            url = f"{self._url}&continue={quote(page.metadata.following, safe='')}"
         raise SourceUnavailable("the list of endpoint slices does not end")
 
     async def close(self) -> None:
         await self._upstream.close()
 
-    async def _fetch(self, url: str) -> dict[str, Any]:
+    async def _fetch(self, url: str) -> Page:
         try:
             token = self._token_path.read_text(encoding="ascii").strip()
             response = await self._upstream.open(
@@ -101,12 +141,9 @@ class KubernetesSource:
         if response.status != 200:
             raise SourceUnavailable(f"Kubernetes answered with status {response.status}")
         try:
-            page = msgspec.json.decode(body)
-        except msgspec.DecodeError as error:
-            raise SourceUnavailable("Kubernetes' answer is not JSON") from error
-        if not isinstance(page, dict):
-            raise SourceUnavailable("Kubernetes' answer is no list of endpoint slices")
-        return page
+            return msgspec.json.decode(body, type=Page)
+        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+            raise SourceUnavailable(f"Kubernetes' answer is not as agreed: {error}") from error
 
 
 def api_address(environment: Mapping[str, str] = os.environ) -> str:
@@ -122,27 +159,25 @@ def api_address(environment: Mapping[str, str] = os.environ) -> str:
     return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
 
 
-def ready_addresses(page: Mapping[str, Any], port: str | None) -> Iterator[str]:
+def ready_addresses(page: Page, port: str | None) -> Iterator[str]:
     """Addresses of the ready endpoints in a page of EndpointSlices.
 
     An endpoint without conditions is ready; one that terminates is not.
     """
-    for piece in page.get("items") or ():
+    for piece in page.items or ():
         number = _port_of(piece, port)
-        if number is None or piece.get("addressType") not in ("IPv4", "IPv6"):
+        if number is None or piece.addressType not in ("IPv4", "IPv6"):
             continue
-        for endpoint in piece.get("endpoints") or ():
-            conditions = endpoint.get("conditions") or {}
-            if conditions.get("ready") is not False and not conditions.get("terminating"):
+        for endpoint in piece.endpoints or ():
+            conditions = endpoint.conditions or Conditions()
+            if conditions.ready is not False and not conditions.terminating:
                 # More than one are the same pod (the API guarantees it).
-                for ip in (endpoint.get("addresses") or ())[:1]:
+                for ip in endpoint.addresses[:1]:
                     yield base_address(ip, number)
 
 
-def _port_of(piece: Mapping[str, Any], wanted: str | None) -> int | None:
-    ports = [one for one in piece.get("ports") or () if isinstance(one.get("port"), int)]
+def _port_of(piece: Slice, wanted: str | None) -> int | None:
+    ports = [(one.name, one.port) for one in piece.ports or () if one.port is not None]
     if wanted is None:
-        return ports[0]["port"] if len(ports) == 1 else None
-    return next(
-        (one["port"] for one in ports if wanted in (one.get("name"), str(one["port"]))), None
-    )
+        return ports[0][1] if len(ports) == 1 else None
+    return next((port for name, port in ports if wanted in (name, str(port))), None)
