@@ -35,6 +35,7 @@ def replica_row(replica: ReplicaView) -> dict[str, object]:
         "version": replica.version,
         "models": list(replica.models),
         "in_flight": replica.in_flight,
+        "outstanding_tokens": replica.outstanding_tokens,
         "attempts": replica.attempts,
         "anomalies": replica.anomalies,
         "last_error": replica.last_error,

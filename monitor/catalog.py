@@ -165,6 +165,21 @@ REPLICA_CHANGES = Metric(
     "Times that a replica moved into a state.",
     ("replica", "state"),
 )
+FLEET_TROUBLES = Metric(
+    "specwatch_fleet_troubles_total",
+    MetricType.COUNTER,
+    "events",
+    "Troubles that taking out a replica does not cure: most replicas are sick alike, or one that "
+    "stands out must stay in (too many are out already, or it is the last healthy one).",
+    ("kind",),
+)
+OUTSTANDING_TOKENS = Metric(
+    "specwatch_outstanding_tokens",
+    MetricType.GAUGE,
+    "tokens",
+    "Estimated tokens of the attempts that now run on a replica, prompts included.",
+    ("replica",),
+)
 IN_FLIGHT = Metric(
     "specwatch_in_flight",
     MetricType.GAUGE,
@@ -275,6 +290,8 @@ CATALOG: tuple[Metric, ...] = (
     COMPLETION_TOKENS,
     REPLICA_STATE,
     REPLICA_CHANGES,
+    FLEET_TROUBLES,
+    OUTSTANDING_TOKENS,
     IN_FLIGHT,
     EVENTS_DROPPED,
     DETECTOR_ERRORS,
@@ -293,7 +310,7 @@ CATALOG: tuple[Metric, ...] = (
 # Read where they are kept, at each scrape (``monitor/collector.py``); the rest is moved by events.
 PULLED: frozenset[Metric] = frozenset(
     {
-        *(REPLICA_STATE, IN_FLIGHT, DRAFT_HEALTH, DETECTOR_ERRORS),
+        *(REPLICA_STATE, IN_FLIGHT, OUTSTANDING_TOKENS, DRAFT_HEALTH, DETECTOR_ERRORS),
         *(STORE_UP, STORE_ERRORS, STORE_DROPPED),
         *(JUDGE_TEXTS, JUDGE_DROPPED, JUDGE_UP, JUDGE_FALSE_ALARMS, JUDGE_MISSES),
     }

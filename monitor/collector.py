@@ -34,15 +34,16 @@ class FleetCollector(Collector):
     def collect(self) -> Iterator[Family]:
         """One series per replica and state, and one per replica."""
         states, in_flight = gauge(catalog.REPLICA_STATE), gauge(catalog.IN_FLIGHT)
-        drafters = gauge(catalog.DRAFT_HEALTH)
+        drafters, outstanding = gauge(catalog.DRAFT_HEALTH), gauge(catalog.OUTSTANDING_TOKENS)
         for replica in self._fleet.snapshot():
             name = self._replicas.label(replica.address)
             for state in ReplicaState:
                 states.add_metric((name, state.value), float(replica.state is state))
             in_flight.add_metric((name,), float(replica.in_flight))
+            outstanding.add_metric((name,), float(replica.outstanding_tokens))
             if replica.draft_health is not DraftState.UNKNOWN:
                 drafters.add_metric((name,), float(replica.draft_health is DraftState.HEALTHY))
-        yield from (states, in_flight, drafters)
+        yield from (states, in_flight, outstanding, drafters)
 
 
 class StoreCollector(Collector):

@@ -12,7 +12,7 @@ from monitor.options import FIELDS, FLAGS, MonitorConfig
 from retry_proxy.config import ProxyConfig
 
 # Given several times on the command line, a list in the file.
-REPEATED = {"replicas": "--replica"}
+REPEATED = {"replicas": "--replica", "allow_addresses": "--allow-address"}
 
 
 def flag_name(field_name: str) -> str:
@@ -69,7 +69,7 @@ def option_type(field_name: str) -> Any:
 def shown_default(field_name: str) -> str | bool:
     """The default as ``--help`` tells it."""
     default = FIELDS[field_name].default
-    if default is None or default is dataclasses.MISSING:
+    if default in (None, ()) or default is dataclasses.MISSING:
         return False
     if isinstance(default, enum.Enum):
         return str(default.value)

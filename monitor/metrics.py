@@ -18,6 +18,7 @@ from monitor.version import VERSION
 from retry_proxy.events import (
     AttemptEnded,
     AttemptOutcome,
+    FleetTroubled,
     ReplicaChanged,
     RequestEnded,
     RequestOutcome,
@@ -102,6 +103,10 @@ class Metrics:
         """Count a change of state; the state itself is pulled from the fleet."""
         replica = self.replicas.label(event.replica)
         self._count(catalog.REPLICA_CHANGES, 1, replica, event.state.value)
+
+    def fleet_troubled(self, event: FleetTroubled) -> None:
+        """Count a trouble of the fleet."""
+        self._count(catalog.FLEET_TROUBLES, 1, event.kind.value)
 
     def dropped(self, reason: str) -> None:
         """Count an event that was lost."""

@@ -30,7 +30,9 @@ from retry_proxy.events import (
     AttemptEnded,
     DraftHealthChanged,
     Event,
+    FleetTroubled,
     ReplicaChanged,
+    ReplicaState,
     RequestEnded,
 )
 
@@ -125,6 +127,11 @@ class Monitor:
                 self.store.put_request(ended_record(event, attempts))
             case ReplicaChanged():
                 self.metrics.replica_changed(event)
+                _tell_replica(event)
+            case FleetTroubled():
+                self.metrics.fleet_troubled(event)
+                where = event.replica or "the fleet"
+                logger.warning("%s: %s: %s", event.kind.value, where, event.reason)
             case DraftHealthChanged():
                 _tell_draft_health(event)
 
@@ -137,6 +144,11 @@ class Monitor:
         incident = incident_of(event)
         if incident is not None:
             self.store.put_incident(incident)
+
+
+def _tell_replica(event: ReplicaChanged) -> None:
+    level = logging.INFO if event.state is ReplicaState.HEALTHY else logging.WARNING
+    logger.log(level, "%s is %s: %s", event.replica, event.state.value, event.reason)
 
 
 def _tell_draft_health(event: DraftHealthChanged) -> None:

@@ -26,6 +26,7 @@ class MonitorConfig:
     port: int = 30000
     baselines: str | None = None
     fusion: str | None = None
+    admin_key: str | None = None
     redis: str | None = None
     keep_incidents: int = 1000
     shutdown_grace_seconds: int = 60
@@ -37,6 +38,7 @@ class MonitorConfig:
 
     def __post_init__(self) -> None:
         _check(0 <= self.port <= 65535, "port", "between 0 and 65535", self.port)
+        _check(self.admin_key != "", "admin_key", "a key, or not given", self.admin_key)
         _check(self.keep_incidents >= 1, "keep_incidents", "at least 1", self.keep_incidents)
         _check(
             self.shutdown_grace_seconds >= 0,
@@ -63,6 +65,7 @@ class Flag:
     panel: str
 
 
+_FLEET = "The fleet"
 _SERVE, _RULE, _RETRY = "Address and fleet", "When a generation is sick", "Retrying"
 _RELEASE, _TIMES, _MONITOR = "What the client sees, and when", "Time limits", "Monitor"
 _JUDGE = "Second opinion"
@@ -72,9 +75,48 @@ FLAGS: dict[str, Flag] = {
     "replicas": Flag(
         "Address of an engine, e.g. http://127.0.0.1:30001. Once per replica.", _SERVE
     ),
+    "replicas_file": Flag(
+        "YAML file with a list of replicas; read again when it changes, or on SIGHUP.", _SERVE
+    ),
+    "replicas_dns": Flag(
+        "http://name:port of which each address is a replica; resolved again and again.", _SERVE
+    ),
+    "replicas_kubernetes": Flag(
+        "namespace/service:port of which each ready endpoint is a replica (in a pod whose account "
+        "may list endpointslices).",
+        _SERVE,
+    ),
+    "source_interval_seconds": Flag("Pause between two looks at these lists.", _SERVE),
+    "allow_addresses": Flag(
+        "Host, *.suffix, IP address or network that replicas may have; several times. Metadata "
+        "and link-local addresses are never allowed.",
+        _SERVE,
+    ),
+    "admin_key": Flag(
+        "Key for orders to the fleet (POST /api/replicas...); better given as the environment "
+        "variable. Without one only processes of this machine may give orders.",
+        _SERVE,
+    ),
     "engine": Flag("What the replicas are; auto asks each of them.", _SERVE),
     "host": Flag("Address to listen on; 0.0.0.0 for all.", _SERVE),
     "port": Flag("Port to listen on; 0 takes a free one.", _SERVE),
+    "balance": Flag(
+        "least: fewest outstanding tokens; two_choices: the better of two drawn (many proxies); "
+        "prefix: the replica whose prefix cache knows the prompt, unless it is overloaded.",
+        _FLEET,
+    ),
+    "slow_start_seconds": Flag("A replica that came back takes this long to its share.", _FLEET),
+    "trip_after_failures": Flag("Failures in a row after which a replica is left alone.", _FLEET),
+    "max_ejected_share": Flag(
+        "Most replicas left alone at once, as a share; one is always allowed, the last healthy one "
+        "never. 0 switches it off.",
+        _FLEET,
+    ),
+    "quarantine_bound": Flag(
+        "Probability that a replica's anomalies stand out by chance, for each 32 attempts.", _FLEET
+    ),
+    "eject_seconds": Flag("How long a replica is left alone: n times this the n-th time.", _FLEET),
+    "eject_max_seconds": Flag("... and never longer than this.", _FLEET),
     "panel": Flag(
         "default: acceptance against the model's baseline, repetition, text and their fusion; "
         "published: the two published thresholds alone.",
@@ -109,6 +151,10 @@ FLAGS: dict[str, Flag] = {
     "max_attempts": Flag("Attempts of one request that reach an engine.", _RETRY),
     "retry_budget_ratio": Flag("Retries allowed as a share of the requests.", _RETRY),
     "retry_budget_min_per_second": Flag("... and at least so many a second.", _RETRY),
+    "abort_limit_per_minute": Flag(
+        "Most generations stopped by a verdict on one replica; further ones are let through.",
+        _RETRY,
+    ),
     "deadline_seconds": Flag("No attempt starts later than this after the request.", _RETRY),
     "connect_timeout_seconds": Flag("Longest wait for a connection to a replica.", _TIMES),
     "first_byte_timeout_seconds": Flag("Longest wait for an answer's first byte.", _TIMES),
@@ -124,8 +170,9 @@ FLAGS: dict[str, Flag] = {
     "max_body_bytes": Flag("Largest request body.", _TIMES),
     "max_event_bytes": Flag("Largest event of a stream.", _TIMES),
     "redis": Flag(
-        "Share incidents between proxies through Redis, e.g. redis://127.0.0.1:6379/0. "
-        "In memory if not given. An outage of it never touches a request.",
+        "Share incidents, quarantine and the retry budget's floor between proxies through Redis, "
+        "e.g. redis://127.0.0.1:6379/0. In memory if not given. An outage of it never touches a "
+        "request.",
         _MONITOR,
     ),
     "keep_incidents": Flag("How many incidents are kept.", _MONITOR),

@@ -7,6 +7,7 @@ from typing import Protocol
 from detectors.draft_health import DraftState
 from monitor.records import Incident, IncidentFilter, RequestRecord
 from retry_proxy.events import ReplicaState
+from retry_proxy.fleet.roster import Order
 
 
 class ReplicaView(Protocol):
@@ -25,6 +26,8 @@ class ReplicaView(Protocol):
     @property
     def in_flight(self) -> int: ...
     @property
+    def outstanding_tokens(self) -> int: ...
+    @property
     def attempts(self) -> int: ...
     @property
     def anomalies(self) -> int: ...
@@ -40,6 +43,19 @@ class ReplicaSource(Protocol):
     """The fleet: asked at each scrape and by the API."""
 
     def snapshot(self) -> Sequence[ReplicaView]: ...
+
+
+class FleetOrders(Protocol):
+    """The fleet, to those who may change it."""
+
+    def apply(self, order: Order, address: str) -> None:
+        """Does what the operator says.
+
+        Raises:
+            RefusedAddress: it may not be added, or is a replica already.
+            UnknownReplica: it is no replica.
+        """
+        ...
 
 
 class DetectorErrorSource(Protocol):

@@ -1,5 +1,6 @@
 """Puts fleet, proxy and monitor together and runs them until a signal says stop."""
 
+import asyncio
 import logging
 import signal
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from types import FrameType
 import uvicorn
 import uvloop
 
+from monitor.admin_api import build_admin_router
 from monitor.api import build_router
 from monitor.errors import InvalidOptions, JudgeUnavailable
 from monitor.judge.judge import Judge, JudgeOptions
@@ -17,11 +19,13 @@ from monitor.learned import read_learned
 from monitor.monitor import Monitor
 from monitor.options import MonitorConfig
 from monitor.ports import Store
+from monitor.store.exchange import RedisExchange
 from monitor.store.memory import MemoryStore
 from monitor.store.redis import RedisStore, connect
 from retry_proxy.app import build_app
 from retry_proxy.config import ProxyConfig
 from retry_proxy.edge import EdgeLimits, edge_protocol
+from retry_proxy.errors import InvalidConfig
 from retry_proxy.fleet import Fleet
 
 logger = logging.getLogger("specwatch")
@@ -63,7 +67,7 @@ def run(proxy: ProxyConfig, config: MonitorConfig) -> None:
     )
     try:
         uvloop.run(_serve(proxy, config))
-    except (JudgeUnavailable, InvalidOptions) as error:
+    except (JudgeUnavailable, InvalidOptions, InvalidConfig) as error:
         raise SystemExit(f"specwatch: {error}") from error
 
 
@@ -73,9 +77,9 @@ async def _serve(proxy: ProxyConfig, config: MonitorConfig) -> None:
     fleet = Fleet(proxy, monitor)
     monitor.watch_detectors(fleet.detector_errors)
     judge = build_judge(config, monitor)
-    router = build_router(monitor, fleet)
+    routers = [build_router(monitor, fleet), build_admin_router(fleet, config.admin_key)]
     app = build_app(
-        proxy, sink=monitor, fleet=fleet, routers=[router], text_sink=judge, learned=learned
+        proxy, sink=monitor, fleet=fleet, routers=routers, text_sink=judge, learned=learned
     )
     server = uvicorn.Server(
         uvicorn.Config(
@@ -91,7 +95,13 @@ async def _serve(proxy: ProxyConfig, config: MonitorConfig) -> None:
         )
     )
     logger.info("watching %s", ", ".join(proxy.replicas))
-    async with monitor.running(), nullcontext() if judge is None else judge.running():
+    exchange = None if config.redis is None else RedisExchange(connect(config.redis), fleet)
+    async with (
+        monitor.running(),
+        nullcontext() if judge is None else judge.running(),
+        nullcontext() if exchange is None else exchange.running(),
+    ):
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, fleet.reload)
         with stopping_on_signal(server):
             await server.serve()
 

@@ -13,7 +13,6 @@ from starlette.types import Receive, Scope, Send
 
 from retry_proxy.body import ClientGone, read_body, run_while_connected
 from retry_proxy.config import ProxyConfig
-from retry_proxy.decide.budget import RetryBudget
 from retry_proxy.decide.hold_bounds import HoldBounds
 from retry_proxy.decide.release import ReleasePolicy
 from retry_proxy.engines.call import Route, parse_call
@@ -83,9 +82,7 @@ def build_services(
         config=config,
         fleet=fleet,
         sink=sink,
-        budget=RetryBudget(
-            ratio=config.retry_budget_ratio, min_per_second=config.retry_budget_min_per_second
-        ),
+        budget=fleet.budget,
         policy=ReleasePolicy(
             mode=config.release,
             hold_first_tokens=config.hold_first_tokens,

@@ -6,11 +6,11 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 from detectors.acceptance.calibrated import DEFAULT_BOUND
 from detectors.acceptance.published import AcceptanceThresholds
-from retry_proxy.errors import InvalidConfig
+from retry_proxy.addresses import AddressRules
+from retry_proxy.errors import InvalidConfig, RefusedAddress
 
 
 class EngineName(enum.StrEnum):
@@ -38,6 +38,14 @@ class PanelName(enum.StrEnum):
     PUBLISHED = "published"  # the two published thresholds alone
 
 
+class BalanceName(enum.StrEnum):
+    """Which healthy replica takes the next attempt."""
+
+    LEAST = "least"  # the one with the fewest outstanding tokens
+    TWO_CHOICES = "two_choices"  # the better of two at random: many proxies, many replicas
+    PREFIX = "prefix"  # the one whose prefix cache knows the prompt, unless it is overloaded
+
+
 class OnExhausted(enum.StrEnum):
     """What the client gets when the last allowed attempt shows an anomaly as well."""
 
@@ -51,11 +59,29 @@ class ProxyConfig:
 
     Attributes:
         replicas: base addresses, e.g. ``http://127.0.0.1:30001``.
+        replicas_file: YAML file with a list of further ones.
+        replicas_dns: ``http://name:port``; each of the name's addresses is a replica.
+        replicas_kubernetes: ``namespace/service:port``; each ready endpoint is a replica.
+        source_interval_seconds: how often these three are read again.
+        allow_addresses: hosts, ``*.suffix``, IP addresses and networks that replicas may have;
+            empty allows all but metadata, link-local and unspecified addresses.
+        balance: which replica takes the next attempt.
+        slow_start_seconds: a replica that came back gets its full share only after so long.
+        trip_after_failures: a replica that failed so often in a row is left alone for a while.
+        max_ejected_share: of the replicas that are left alone at once; one is always allowed, the
+            last healthy one never; 0 switches this off.
+        quarantine_bound: probability that the test which quarantines a replica is ever wrong, for
+            each 32 attempts on it.
+        eject_seconds: a replica is left alone for this long, twice as long the second time in a
+            row, three times the third ...
+        eject_max_seconds: ... but never longer than this.
         max_attempts: attempts of one request that reached an engine (refused connections do not
             count).
         deadline_seconds: no new attempt starts later than this after the request's arrival.
         retry_budget_ratio: retries allowed per request ...
         retry_budget_min_per_second: ... and at least this many in each second.
+        abort_limit_per_minute: generations stopped by a verdict on one replica; beyond it they are
+            let through, marked (or an error, without an abort).
         panel: which detectors watch.
         false_alarm_bound: probability that low acceptance alone ever stops a healthy request.
         min_accept_length: tokens per step; a generation below it is garbled ...
@@ -79,14 +105,27 @@ class ProxyConfig:
         InvalidConfig: a value is out of range; the message names it.
     """
 
-    replicas: tuple[str, ...]
+    replicas: tuple[str, ...] = ()
+    replicas_file: str | None = None
+    replicas_dns: str | None = None
+    replicas_kubernetes: str | None = None
+    source_interval_seconds: float = 5.0
+    allow_addresses: tuple[str, ...] = ()
     engine: EngineName = EngineName.AUTO
+    balance: BalanceName = BalanceName.LEAST
+    slow_start_seconds: float = 30.0
+    trip_after_failures: int = 5
+    max_ejected_share: float = 0.3
+    quarantine_bound: float = 1e-6
+    eject_seconds: float = 30.0
+    eject_max_seconds: float = 300.0
     release: ReleaseMode = ReleaseMode.ADAPTIVE
     max_attempts: int = 3
     deadline_seconds: float = 600.0
     on_exhausted: OnExhausted = OnExhausted.PASS
     retry_budget_ratio: float = 0.2
     retry_budget_min_per_second: float = 10.0
+    abort_limit_per_minute: int = 60
     panel: PanelName = PanelName.DEFAULT
     false_alarm_bound: float = DEFAULT_BOUND
     min_accept_length: float = 1.4
@@ -113,19 +152,33 @@ class ProxyConfig:
     capture_text: bool = False
 
     def __post_init__(self) -> None:
-        if not self.replicas:
-            raise InvalidConfig("at least one replica is needed")
+        if not self.replicas and not self._has_source:
+            raise InvalidConfig("at least one replica is needed, or where they are listed")
+        rules = AddressRules(self.allow_addresses)
         for address in self.replicas:
-            _check_address(address)
+            _check_address(address, rules)
         if len({address.rstrip("/") for address in self.replicas}) != len(self.replicas):
             raise InvalidConfig("a replica is given twice")
         _check_enum("engine", self.engine, EngineName)
+        _check_enum("balance", self.balance, BalanceName)
         _check_enum("panel", self.panel, PanelName)
         _check(
             0 < self.false_alarm_bound < 1,
             "false_alarm_bound",
             "between 0 and 1",
             self.false_alarm_bound,
+        )
+        _check(
+            0 < self.quarantine_bound < 1,
+            "quarantine_bound",
+            "between 0 and 1",
+            self.quarantine_bound,
+        )
+        _check(
+            0 <= self.max_ejected_share <= 1,
+            "max_ejected_share",
+            "between 0 and 1",
+            self.max_ejected_share,
         )
         _check_enum("release", self.release, ReleaseMode)
         _check_enum("on_exhausted", self.on_exhausted, OnExhausted)
@@ -135,6 +188,10 @@ class ProxyConfig:
             _check(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
         for name in _POSITIVE:
             _check(getattr(self, name) > 0, name, "above 0", getattr(self, name))
+
+    @property
+    def _has_source(self) -> bool:
+        return any((self.replicas_file, self.replicas_dns, self.replicas_kubernetes))
 
     @property
     def thresholds(self) -> AcceptanceThresholds:
@@ -162,16 +219,16 @@ class ProxyConfig:
                 hint = f"; did you mean {near[0]!r}?" if near else ""
                 raise InvalidConfig(f"unknown option {key!r}{hint}")
         values = dict(options)
-        if "replicas" not in values:
-            raise InvalidConfig("at least one replica is needed")
-        if isinstance(values["replicas"], str):
-            raise InvalidConfig("replicas must be a list of addresses")
-        values["replicas"] = tuple(str(address).rstrip("/") for address in values["replicas"])
+        for name in _LISTS:
+            if isinstance(values.get(name, ()), str):
+                raise InvalidConfig(f"{name} must be a list of addresses")
+            values[name] = tuple(str(entry).rstrip("/") for entry in values.get(name) or ())
         for name, kind in _ENUMS.items():
             if name in values:
                 values[name] = _parse_enum(name, values[name], kind)
         for each in dataclasses.fields(cls):
-            if each.name in values and each.type in (int, float, bool):
+            is_plain = each.type in (int, float, bool, str | None)
+            if each.name in values and each.name != "probe_api_key" and is_plain:
                 _check_type(each.name, values[each.name], each.type)
         probe_key = values.get("probe_api_key")
         # the value itself is not told: it may be a key with a typing error
@@ -180,12 +237,15 @@ class ProxyConfig:
         return cls(**values)
 
 
+_LISTS = ("replicas", "allow_addresses")
 _ENUMS: dict[str, type[enum.StrEnum]] = {
     "engine": EngineName,
+    "balance": BalanceName,
     "release": ReleaseMode,
     "on_exhausted": OnExhausted,
 }
 _AT_LEAST_ONE = (
+    "trip_after_failures",
     "max_attempts",
     "max_body_bytes",
     "max_event_bytes",
@@ -194,6 +254,8 @@ _AT_LEAST_ONE = (
     "accept_rate_min_steps",
 )
 _NOT_NEGATIVE = (
+    "abort_limit_per_minute",
+    "slow_start_seconds",
     "retry_budget_ratio",
     "retry_budget_min_per_second",
     "accept_length_after_tokens",
@@ -204,6 +266,9 @@ _NOT_NEGATIVE = (
 )
 _POSITIVE = (
     "max_held_seconds",
+    "source_interval_seconds",
+    "eject_seconds",
+    "eject_max_seconds",
     "deadline_seconds",
     "max_accept_rate",
     "watch_accept_rate",
@@ -222,15 +287,12 @@ def _check(is_good: bool, name: str, wanted: str, value: object) -> None:
         raise InvalidConfig(f"{name} must be {wanted}, got {value!r}")
 
 
-def _check_address(address: str) -> None:
-    parts = urlsplit(address)
-    is_good = (
-        parts.scheme in ("http", "https")
-        and parts.hostname
-        and not parts.query
-        and not parts.fragment
-    )
-    _check(bool(is_good), "replica", "an address such as http://127.0.0.1:30001", address)
+def _check_address(address: str, rules: AddressRules) -> None:
+    try:
+        rules.check(address)
+    except RefusedAddress as error:
+        wanted = "replica must be an address such as http://127.0.0.1:30001"
+        raise InvalidConfig(f"{wanted}: {error}") from error
 
 
 def _check_enum(name: str, value: object, kind: type[enum.StrEnum]) -> None:
@@ -248,6 +310,8 @@ def _check_type(name: str, value: object, kind: Any) -> None:
     is_bool = isinstance(value, bool)
     if kind is bool:
         _check(is_bool, name, "true or false", value)
+    elif kind == str | None:
+        _check(value is None or isinstance(value, str), name, "text", value)
     elif kind is int:
         _check(isinstance(value, int) and not is_bool, name, "a whole number", value)
     else:

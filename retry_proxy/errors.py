@@ -2,6 +2,8 @@
 
 ProxyError
 ├── InvalidConfig             ours to fix: the options
+├── RefusedAddress            it must not become a replica
+├── UnknownReplica            an order for none of the fleet's
 ├── ClientError               the client's fault
 │   ├── InvalidBody             400: not JSON, not an object, a field of a wrong type
 │   └── BodyTooLarge            413
@@ -35,6 +37,14 @@ class ProxyError(Exception):
 
 class InvalidConfig(ProxyError):
     """An option is unknown or out of range; the message names it."""
+
+
+class RefusedAddress(ProxyError):
+    """An address must not become a replica; the message says why."""
+
+
+class UnknownReplica(ProxyError):
+    """An operator named an address that is no replica."""
 
 
 class ClientError(ProxyError):
@@ -114,6 +124,7 @@ class Unanswered(ProxyError):
 
     status = HTTPStatus.BAD_GATEWAY
     code = "upstream_failed"
+    should_retry = False  # the attempts were made; SDKs would multiply them
 
 
 class NoReplicaReachable(Unanswered):
@@ -121,6 +132,7 @@ class NoReplicaReachable(Unanswered):
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     code = "no_replica_reachable"
+    should_retry = True  # no engine saw the request
 
 
 class UpstreamFailed(Unanswered):

@@ -40,6 +40,10 @@ class ReplicaState(enum.StrEnum):
 
     HEALTHY = "healthy"
     UNREACHABLE = "unreachable"  # refused connections; probed again
+    TRIPPED = "tripped"  # failed several times in a row; left alone for a while
+    QUARANTINED = "quarantined"  # its anomalies stand out from the other replicas'
+    PROBING = "probing"  # after either: gets a few requests to prove itself
+    DRAINING = "draining"  # taken out by the operator: running streams end, no new ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +132,29 @@ class ReplicaChanged:
     at: float
 
 
+class FleetTrouble(enum.StrEnum):
+    """What is wrong with the fleet as a whole; a person must look."""
+
+    ALL_SICK = "all_sick"  # most replicas show anomalies: the model, the prompts, a bad roll-out
+    ADDRESS_REFUSED = "address_refused"  # a list names what must not be a replica
+    SOURCE_UNAVAILABLE = "source_unavailable"  # a list of replicas cannot be read; the last stays
+    EJECTION_WITHHELD = "ejection_withheld"  # too many are out already, or it is the last one
+
+
+@dataclass(frozen=True, slots=True)
+class FleetTroubled:
+    """No replica is taken out, although something is wrong.
+
+    Attributes:
+        replica: the one that stays in against its evidence, ``None`` where it is all of them.
+    """
+
+    kind: FleetTrouble
+    reason: str
+    at: float  # unix time, seconds
+    replica: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class DraftHealthChanged:
     """What is known of a replica's drafter changed.
@@ -144,7 +171,7 @@ class DraftHealthChanged:
     evidence: dict[str, float] = field(default_factory=dict)
 
 
-Event = AttemptEnded | RequestEnded | ReplicaChanged | DraftHealthChanged
+Event = AttemptEnded | RequestEnded | ReplicaChanged | DraftHealthChanged | FleetTroubled
 
 
 class EventSink(Protocol):

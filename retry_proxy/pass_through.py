@@ -9,6 +9,7 @@ from retry_proxy.body import ClientGone, run_while_connected
 from retry_proxy.errors import ConnectFailed, UpstreamError, error_body_for
 from retry_proxy.fleet.fleet import Fleet
 from retry_proxy.fleet.replica import Replica
+from retry_proxy.fleet.ward import AttemptResult
 from retry_proxy.headers import (
     Headers,
     decode_headers,
@@ -50,7 +51,7 @@ class PassThrough:
         tried: set[str] = set()
         while (replica := self._fleet.choose(tried)) is not None:
             tried.add(replica.address)
-            with self._fleet.lease(replica):
+            with self._fleet.lease(replica) as lease:
                 try:
                     response = await self._open(replica, scope, body)
                 except ConnectFailed as error:
@@ -60,6 +61,7 @@ class PassThrough:
                     return
                 except UpstreamError as error:
                     replica.last_error = str(error)
+                    self._fleet.note_ended(lease, AttemptResult.FAILED)
                     await _refuse(scope, send, 502, "upstream_failed", str(error), extra_headers)
                     return
                 self._fleet.note_answered(replica)
@@ -67,6 +69,7 @@ class PassThrough:
                     await _answer(response, send, extra_headers)
                 except UpstreamError as error:  # returning without an end cuts the client's too
                     replica.last_error = str(error)
+                    self._fleet.note_ended(lease, AttemptResult.FAILED)
                 return
         message = "no replica took the request"
         await _refuse(scope, send, 503, "no_replica_reachable", message, extra_headers)

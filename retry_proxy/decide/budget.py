@@ -19,6 +19,7 @@ class RetryBudget:
         self, *, ratio: float, min_per_second: float, memory_seconds: float = 10.0
     ) -> None:
         self._ratio = ratio
+        self._whole_floor = min_per_second
         self._min_per_second = min_per_second
         self._memory_seconds = memory_seconds
         self._earned = 0.0
@@ -29,6 +30,18 @@ class RetryBudget:
         """A request arrived."""
         self._advance(now)
         self._earned += self._ratio
+
+    def note_client_retry(self, now: float) -> None:
+        """A request arrived that its client repeats: it earns nothing and is paid for, if it can.
+
+        It is served all the same: only the proxy's own retries can be refused.
+        """
+        if self.can_spend(now):
+            self.spend(now)
+
+    def share_floor(self, proxies: int) -> None:
+        """So many proxies send to the same fleet; the floor is for all of them together."""
+        self._min_per_second = self._whole_floor / max(1, proxies)
 
     def can_spend(self, now: float) -> bool:
         """Whether one more retry is within the budget."""

@@ -24,6 +24,7 @@ class Refusal(enum.StrEnum):
     NO_REPLICA = "no_replica"
     NOT_CONTINUABLE = "not_continuable"
     BUDGET = "budget"
+    ABORTS = "aborts"  # too many generations were stopped on this replica already
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class Situation:
         has_released: the client has text.
         can_continue: the engine can go on from what was released.
         is_within_budget: the retry budget has one left.
+        may_abort: the running attempt's replica is within its limit of aborts.
     """
 
     attempts: int
@@ -57,6 +59,7 @@ class Situation:
     can_continue: bool
     is_within_budget: bool
     lets_through: bool
+    may_abort: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,8 @@ def decide_on_verdict(situation: Situation) -> Decision:
         infrastructure: a typed error.
     """
     refusal = _refusal(situation)
+    if refusal is None and not situation.may_abort:
+        refusal = Refusal.ABORTS
     if refusal is None:
         return Decision(Action.CONTINUE if situation.has_released else Action.RESTART)
     may_pass = refusal is not Refusal.NOT_CONTINUABLE or is_confirmed(situation.findings)
@@ -99,8 +104,13 @@ def decide_on_failure(situation: Situation) -> Decision:
 
 def is_confirmed(findings: Sequence[Finding]) -> bool:
     """At least two replicas showed the kind of the last finding."""
-    kind = findings[-1].kind
-    return len({finding.replica for finding in findings if finding.kind is kind}) >= 2
+    return bool(showed_the_same(findings))
+
+
+def showed_the_same(findings: Sequence[Finding]) -> set[str]:
+    """The other replicas that showed the kind of the last finding."""
+    last = findings[-1]
+    return {one.replica for one in findings if one.kind is last.kind} - {last.replica}
 
 
 def _is_contradicted(findings: Sequence[Finding]) -> bool:

@@ -1,25 +1,42 @@
-"""All replicas of one proxy: leases, state changes, probing, aborts in the background."""
+"""All replicas of one proxy: joins what is decided about them with clock, events and tasks."""
 
 import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Collection, Coroutine, Iterator, Mapping
-from typing import Any
-
-import msgspec
+from collections.abc import Collection, Mapping, Sequence
 
 from detectors.draft_health import DraftHealth, DraftState
+from retry_proxy.addresses import AddressRules
 from retry_proxy.config import ProxyConfig
-from retry_proxy.engines.adapter import AbortCall, EngineAdapter, FinalCounters
-from retry_proxy.engines.detect import build_adapter, describe
-from retry_proxy.errors import ConnectFailed, UpstreamError
-from retry_proxy.events import DraftHealthChanged, EventSink, ReplicaChanged, ReplicaState
-from retry_proxy.fleet import pool
-from retry_proxy.fleet.health import fetch_answers
-from retry_proxy.fleet.replica import Replica, ReplicaEvent, ReplicaSnapshot, next_state
+from retry_proxy.decide.budget import RetryBudget
+from retry_proxy.engines.adapter import FinalCounters
+from retry_proxy.errors import ConnectFailed
+from retry_proxy.events import (
+    DraftHealthChanged,
+    Event,
+    EventSink,
+    FleetTrouble,
+    FleetTroubled,
+    ReplicaChanged,
+    ReplicaState,
+)
+from retry_proxy.fleet.contact import Contact
+from retry_proxy.fleet.demand import UNKNOWN_DEMAND, Demand
+from retry_proxy.fleet.exchange import Exchange, SharedQuarantine
+from retry_proxy.fleet.lease import Lease
+from retry_proxy.fleet.pool import Pool, probe_delay
+from retry_proxy.fleet.replica import Replica, ReplicaSnapshot
+from retry_proxy.fleet.resolver import CheckedResolver
+from retry_proxy.fleet.roster import FLAGS, Order, Roster
+from retry_proxy.fleet.sources.build import build_sources
+from retry_proxy.fleet.sources.follow import Follower
+from retry_proxy.fleet.sources.source import ReplicaSource
+from retry_proxy.fleet.ward import AttemptResult, Change, Notice, Trouble, Ward
 from retry_proxy.stream.sockets import SocketUpstream
 from retry_proxy.stream.upstream import Upstream
+
+_FIRST_LISTS_SECONDS = 5.0
 
 
 class Fleet:
@@ -27,18 +44,44 @@ class Fleet:
 
     Args:
         upstream: the network seam; by default sockets.
+        sources: lists of replicas; by default those that the configuration names.
     """
 
     def __init__(
-        self, config: ProxyConfig, sink: EventSink, *, upstream: Upstream | None = None
+        self,
+        config: ProxyConfig,
+        sink: EventSink,
+        *,
+        upstream: Upstream | None = None,
+        sources: Sequence[ReplicaSource] | None = None,
     ) -> None:
         self._config = config
         self._sink = sink
-        self.upstream: Upstream = upstream or SocketUpstream(config.connect_timeout_seconds)
-        self._replicas = [Replica(address.rstrip("/")) for address in config.replicas]
-        self._background: set[asyncio.Task[Any]] = set()
+        rules = AddressRules(config.allow_addresses)
+        self.upstream: Upstream = upstream or SocketUpstream(
+            config.connect_timeout_seconds, resolve=CheckedResolver(rules)
+        )
+        contact = Contact(config, self.upstream)
+        self.adapter, self.send_abort = contact.adapter, contact.send_abort
+        self.spawn, self.settle = contact.spawn, contact.settle
+        self._pool = Pool(config.balance, slow_start_seconds=config.slow_start_seconds)
+        self._ward = Ward(self._pool, config)
+        self.budget = RetryBudget(
+            ratio=config.retry_budget_ratio, min_per_second=config.retry_budget_min_per_second
+        )
+        self._exchange = Exchange(self._pool, self._ward, self.budget)
+        self._roster = Roster(self._pool, self._ward, rules)
+        for address in config.replicas:
+            self._roster.add(address, FLAGS)
+        found = build_sources(config) if sources is None else sources
+        self._followers = [self._follower(source) for source in found]
+        self._following: list[asyncio.Task[None]] = []
         self._prober: asyncio.Task[None] | None = None
         self._crashes: Counter[str] = Counter()
+
+    @property
+    def _replicas(self) -> Sequence[Replica]:
+        return self._pool.members
 
     def snapshot(self) -> list[ReplicaSnapshot]:
         """Every replica as it is now."""
@@ -52,34 +95,76 @@ class Fleet:
         """Counts detectors that crashed in an attempt."""
         self._crashes.update(names)
 
+    # members
+
+    def apply(self, order: Order, address: str) -> None:
+        """Does what the operator says.
+
+        Raises:
+            RefusedAddress: it may not be added, or is a replica already.
+            UnknownReplica: it is no replica.
+        """
+        self._tell(self._roster.apply(order, address, time.monotonic()))
+
+    def reload(self) -> None:
+        """Has every list of replicas read at once."""
+        for follower in self._followers:
+            follower.wake()
+
+    def shared(self) -> list[SharedQuarantine]:
+        """What other proxies should know."""
+        return self._exchange.outgoing(time.monotonic(), time.time())
+
+    def hear(self, peers: Mapping[str, Sequence[SharedQuarantine]]) -> None:
+        """What the other live proxies told last."""
+        self._tell(self._exchange.incoming(peers, time.monotonic(), time.time()))
+
+    def _follower(self, source: ReplicaSource) -> Follower:
+        def take(origin: str, addresses: Collection[str]) -> None:
+            self._tell(self._roster.update(origin, addresses, time.monotonic()))
+
+        def complain(reason: str) -> None:
+            self._tell([Trouble(FleetTrouble.SOURCE_UNAVAILABLE, reason)])
+
+        seconds = self._config.source_interval_seconds
+        return Follower(source, seconds, take=take, complain=complain)
+
     # choice
 
-    def choose(self, tried: Collection[str]) -> Replica | None:
-        """The replica for the next attempt of a request that has tried some."""
-        return pool.choose(self._replicas, tried)
+    def choose(
+        self,
+        tried: Collection[str],
+        demand: Demand = UNKNOWN_DEMAND,
+        *,
+        may_try: bool = False,
+    ) -> Replica | None:
+        """The replica for the next attempt of a request that has tried some.
+
+        Args:
+            may_try: one on trial may get it: the request is watched and can be done again.
+        """
+        return self._pool.choose(tried, demand, time.monotonic(), may_try=may_try)
 
     def has_other(self, tried: Collection[str]) -> bool:
         """Whether a healthy replica is left for another attempt."""
-        return pool.has_other(self._replicas, tried)
+        return self._pool.has_other(tried)
 
-    @contextlib.contextmanager
-    def lease(self, replica: Replica) -> Iterator[None]:
-        """Counts an attempt or a pass-through as running on the replica."""
-        replica.in_flight += 1
-        replica.attempts += 1
-        try:
-            yield
-        finally:
-            replica.in_flight -= 1
+    def has_free(self, tried: Collection[str]) -> bool:
+        """Whether a healthy replica is left that did not ask to be spared."""
+        return self._pool.has_free(tried, time.monotonic())
+
+    def lease(self, replica: Replica, demand: Demand = UNKNOWN_DEMAND) -> Lease:
+        """An attempt's or a pass-through's place on the replica; to be entered."""
+        return Lease(replica, self._pool.expected_tokens(demand))
 
     # what was learned
 
     def note_answered(self, replica: Replica) -> None:
         """It took a connection."""
-        if replica.state is not ReplicaState.HEALTHY:
-            self._change(replica, ReplicaEvent.ANSWERED, "answers again")
+        was_unreachable = replica.state is ReplicaState.UNREACHABLE
+        self._tell(self._ward.note_answered(replica, time.monotonic()))
+        if was_unreachable:
             self._forget_drafter(replica)
-        replica.refusals = 0
 
     def note_connect_failed(self, replica: Replica, error: ConnectFailed) -> None:
         """It refused a connection."""
@@ -87,13 +172,41 @@ class Fleet:
         now = time.monotonic()
         if now >= replica.next_probe_at:  # the requests that run side by side find out only once
             replica.refusals += 1
-            replica.next_probe_at = now + pool.probe_delay(
+            replica.next_probe_at = now + probe_delay(
                 replica.refusals,
                 first_seconds=self._config.probe_interval_seconds,
                 longest_seconds=self._config.probe_max_interval_seconds,
             )
-        if replica.state is not ReplicaState.UNREACHABLE:
-            self._change(replica, ReplicaEvent.CONNECT_FAILED, "refused a connection")
+        self._tell(self._ward.note_refused(replica, now))
+
+    def note_ended(self, lease: Lease, result: AttemptResult, tokens: int | None = None) -> None:
+        """An attempt ended.
+
+        Args:
+            tokens: of its answer, if it came to its end.
+        """
+        if tokens is not None:
+            self._pool.note_answer(tokens)
+        self._tell(self._ward.note_ended(lease, result, time.monotonic()))
+
+    def note_busy(self, replica: Replica, seconds: float) -> None:
+        """It asked to be spared for a while."""
+        self._pool.note_busy(replica, time.monotonic() + seconds)
+
+    def can_abort(self, replica: Replica) -> bool:
+        """Whether another generation may be stopped on it by a verdict."""
+        limit = self._config.abort_limit_per_minute
+        return replica.aborts.can_abort(time.monotonic(), limit)
+
+    def note_abort(self, replica: Replica) -> None:
+        """A generation was stopped on it by a verdict."""
+        replica.aborts.note_abort(time.monotonic(), self._config.abort_limit_per_minute)
+
+    def forgive(self, addresses: Collection[str]) -> None:
+        """The anomaly of one request was seen on all of these: it was none of theirs."""
+        for address in addresses:
+            if replica := self._pool.get(address):
+                self._ward.forgive(replica)
 
     def note_acceptance(
         self, replica: Replica, counters: FinalCounters, *, was_flagged: bool, is_upper_bound: bool
@@ -119,101 +232,43 @@ class Fleet:
             DraftHealthChanged(replica.address, health.state, reason, time.time(), health.numbers)
         )
 
-    def _change(self, replica: Replica, event: ReplicaEvent, reason: str) -> None:
-        replica.state = next_state(replica.state, event)
-        self._sink.emit(ReplicaChanged(replica.address, replica.state, reason, time.time()))
-
-    async def adapter(self, replica: Replica) -> EngineAdapter:
-        """The replica's adapter; asks the replica on first use.
-
-        Who comes meanwhile shares the answer, a failure too: in turn, each would wait longer.
-
-        Raises:
-            ConnectFailed: it cannot be asked.
-        """
-        if replica.adapter is not None:
-            return replica.adapter
-        if replica.probing is None:
-            replica.probing = asyncio.create_task(self._ask(replica))
-            self._keep(replica.probing)
-        found = await asyncio.shield(replica.probing)
-        if isinstance(found, ConnectFailed):
-            raise ConnectFailed(str(found)) from found
-        return found
-
-    async def _ask(self, replica: Replica) -> EngineAdapter | ConnectFailed:
-        try:
-            answers = await fetch_answers(
-                self.upstream,
-                replica.address,
-                self._config.probe_timeout_seconds,
-                api_key=self._config.probe_api_key,
-                wanted=self._config.engine,
-            )
-        except ConnectFailed as error:
-            return error
-        finally:
-            replica.probing = None
-        replica.adapter = build_adapter(describe(answers, self._config.engine))
-        return replica.adapter
+    def _tell(self, notices: Sequence[Notice]) -> None:
+        for notice in notices:
+            self._sink.emit(_event_of(notice, time.time()))
 
     # life
 
     async def start(self) -> None:
-        """Starts probing."""
-        if self._prober is None:
-            self._prober = asyncio.create_task(self._probe_forever())
+        """Reads the lists of replicas once; starts probing, and following the lists."""
+        if self._prober is not None:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_FIRST_LISTS_SECONDS):
+                await asyncio.gather(*(follower.read() for follower in self._followers))
+        self._prober = asyncio.create_task(self._probe_forever())
+        self._following = [asyncio.create_task(one.follow()) for one in self._followers]
 
     async def stop(self) -> None:
         """Stops probing, lets aborts finish, closes the connections."""
-        if self._prober is not None:
-            self._prober.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._prober
-            self._prober = None
+        running = [*self._following, *([] if self._prober is None else [self._prober])]
+        for task in running:
+            task.cancel()
+        ends = await asyncio.gather(*running, return_exceptions=True)
+        for follower in self._followers:
+            await follower.close()
+        self._prober = None
+        self._following = []
         await self.settle()
         await self.upstream.close()
-
-    async def settle(self) -> None:
-        """Waits for background work (aborts, draining of ended streams)."""
-        while self._background:
-            await asyncio.gather(*self._background)
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Runs work that must outlive the request that asked for it."""
-        self._keep(asyncio.create_task(work))
-
-    def _keep(self, task: asyncio.Task[Any]) -> None:
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
-
-    def send_abort(
-        self, replica: Replica, abort: AbortCall, headers: list[tuple[str, str]]
-    ) -> None:
-        """Tells the engine in the background to stop a generation."""
-        self.spawn(self._abort(replica, abort, headers))
-
-    async def _abort(
-        self, replica: Replica, abort: AbortCall, headers: list[tuple[str, str]]
-    ) -> None:
-        try:
-            response = await self.upstream.open(
-                "POST",
-                replica.address + abort.path,
-                headers=[*headers, ("content-type", "application/json")],
-                body=msgspec.json.encode(abort.body),
-                timeout_seconds=self._config.abort_timeout_seconds,
-            )
-        except UpstreamError as error:
-            replica.last_error = f"abort failed: {error}"
-            return
-        if response.status >= 400:
-            replica.last_error = f"abort was answered with status {response.status}"
-        response.close()
+        for end in ends:
+            if isinstance(end, Exception):  # a bug of ours; cancelled is no Exception
+                raise end
 
     async def _probe_forever(self) -> None:
         while True:
             now = time.monotonic()
+            self._tell(self._ward.tick(now))
+            self._roster.tidy()
             await asyncio.gather(
                 *(self._probe(replica) for replica in self._replicas if _is_due(replica, now))
             )
@@ -227,6 +282,15 @@ class Fleet:
             self.note_connect_failed(replica, error)
         else:
             self.note_answered(replica)
+
+
+def _event_of(notice: Notice, at: float) -> Event:
+    replica = notice.replica
+    if isinstance(notice, Change):
+        return ReplicaChanged(notice.replica.address, notice.replica.state, notice.reason, at)
+    return FleetTroubled(
+        notice.kind, notice.reason, at, None if replica is None else replica.address
+    )
 
 
 def _drafts_per_step(counters: FinalCounters) -> float | None:

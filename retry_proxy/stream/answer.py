@@ -70,7 +70,10 @@ class Answer:
         Else in-band, and nothing after it that tells a whole answer.
         """
         if not self._client.is_started:
-            headers = verdict_headers(attempts, kind)
+            headers = [
+                *verdict_headers(attempts, kind),
+                ("x-should-retry", "true" if error.should_retry else "false"),
+            ]
             await self._client.respond_error(error.status, error.code, str(error), headers)
             return
         await self._client.write(self._encoder.error(error))

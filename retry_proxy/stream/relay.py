@@ -5,7 +5,7 @@ Asks the deciding code, does what it says.
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import msgspec
@@ -13,6 +13,8 @@ import msgspec
 from detectors.verdict import Verdict
 from retry_proxy.config import OnExhausted, ProxyConfig, ReleaseMode
 from retry_proxy.decide.budget import RetryBudget
+from retry_proxy.decide.busy import is_busy, retry_after_seconds
+from retry_proxy.decide.client_retry import allowed_attempts, client_retries
 from retry_proxy.decide.lifecycle import RequestEvent, RequestState, advance, is_over
 from retry_proxy.decide.refusal import refused_error, unreachable_error
 from retry_proxy.decide.release import ReleasePolicy
@@ -24,13 +26,16 @@ from retry_proxy.decide.retry import (
     Situation,
     decide_on_failure,
     decide_on_verdict,
+    showed_the_same,
 )
 from retry_proxy.engines.adapter import AttemptPlan, EngineAdapter, Prefix
 from retry_proxy.engines.call import GenerationCall
 from retry_proxy.errors import CannotContinueHere, ConnectFailed, Unanswered
 from retry_proxy.events import EventSink
+from retry_proxy.fleet.demand import demand_of
 from retry_proxy.fleet.fleet import Fleet
 from retry_proxy.fleet.replica import Replica
+from retry_proxy.fleet.ward import AttemptResult
 from retry_proxy.headers import Headers, authorization_only, for_rewritten_body, for_upstream
 from retry_proxy.stream.answer import Answer, verdict_headers
 from retry_proxy.stream.attempt import Attempt, AttemptEnd, EndKind, drain
@@ -41,6 +46,7 @@ from retry_proxy.stream.text_tail import TextSink
 from retry_proxy.watch import BuildPanel
 
 _WHOLE = ReleasePolicy(ReleaseMode.BUFFER)  # a body is sent as one, so it can always start again
+_RESULTS = {EndKind.COMPLETED: AttemptResult.CLEAN, EndKind.FAILED: AttemptResult.FAILED}
 _MAX_DISPATCHES = 99  # two digits of the engine's request id
 
 
@@ -74,11 +80,16 @@ class Relay:
         self._client_headers = client_headers
         self._client = client
         self._answer = Answer(call, client)
+        self._demand = demand_of(call.body, call.model, call.max_tokens)
         self._state = RequestState.WAITING
         self._tried: set[str] = set()
         self._findings: list[Finding] = []
+        self._blamed: set[str] = set()  # replicas whose anomaly no other one showed so far
         self._dispatches = 0
         self._reached = 0  # attempts that reached an engine
+        retries = client_retries(client_headers)
+        self._is_client_retry = retries > 0
+        self._max_attempts = allowed_attempts(services.config.max_attempts, retries)
         self._deadline_at = time.monotonic() + services.config.deadline_seconds
         self._adapter: EngineAdapter | None = None  # of the last attempt
         self._last_failure: str | None = None
@@ -92,7 +103,11 @@ class Relay:
         Raises:
             asyncio.CancelledError: the client left; the attempt was closed and aborted.
         """
-        self._services.budget.note_request(time.monotonic())
+        budget, now = self._services.budget, time.monotonic()
+        if self._is_client_retry:
+            budget.note_client_retry(now)
+        else:
+            budget.note_request(now)
         try:
             await self._answer_client()
         except asyncio.CancelledError:
@@ -106,7 +121,7 @@ class Relay:
     async def _answer_client(self) -> None:
         prefix: Prefix | None = None
         while True:
-            replica = self._services.fleet.choose(self._tried)
+            replica = self._services.fleet.choose(self._tried, self._demand, may_try=True)
             if replica is None or self._dispatches >= _MAX_DISPATCHES:
                 await self._fail(unreachable_error(self._reached, self._last_failure))
                 return
@@ -123,12 +138,14 @@ class Relay:
             self._advance(RequestEvent.RELEASE)
         if end.kind is EndKind.COMPLETED:
             await self._complete(end, is_at_limit=False)
-        elif end.kind is EndKind.REJECTED and not self._answer.has_released:
-            await self._reject(end)
         elif end.kind is EndKind.CONNECT_FAILED:
             return False
         elif self._answer.has_released and self._is_at_limit():
             await self._complete(end, is_at_limit=True)
+        elif self._goes_elsewhere(end):
+            return False
+        elif end.kind is EndKind.REJECTED and not self._answer.has_released:
+            await self._reject(end)
         else:
             decision = end.decision or self._decide_failure(end)
             if decision.is_retry:
@@ -145,8 +162,9 @@ class Relay:
         record = self._record.start_attempt(self._dispatches, rid, replica.address)
         end: AttemptEnd | None = None
         attempt: Attempt | None = None
+        lease = fleet.lease(replica, self._demand)
         try:
-            with fleet.lease(replica):
+            with lease:
                 adapter = await fleet.adapter(replica)
                 record.engine = adapter.profile.name
                 if prefix is not None and not adapter.can_continue(self._call, prefix):
@@ -164,6 +182,9 @@ class Relay:
                     was_flagged=attempt.verdict is not None,
                     is_upper_bound=attempt.is_upper_bound,
                 )
+                is_whole = end is not None and end.kind is EndKind.COMPLETED
+                tokens = attempt.totals.tokens if is_whole else None
+                fleet.note_ended(lease, self._result_of(end, attempt), tokens)
         self._learn(replica, end)
         return end
 
@@ -195,6 +216,7 @@ class Relay:
         # A verdict may come from a poisoned prefix cache: a new salt keeps the retry away from it.
         salt = rid if self._findings else None
         body = adapter.body(self._call, AttemptPlan(rid, prefix, salt, self._dispatches))
+        is_allowed = True
         try:
             end, response = await attempt.run(
                 fleet.upstream,
@@ -202,10 +224,12 @@ class Relay:
                 for_upstream(self._client_headers),
                 msgspec.json.encode(body),
             )
+            # Over the replica's limit of aborts the connection is closed and that is all.
+            is_allowed = end.decision is None or end.decision.refusal is not Refusal.ABORTS
         finally:
             fleet.note_detector_errors(attempt.crashed_detectors)
             abort = adapter.abort(self._call, rid)
-            if abort is not None and attempt.was_opened and not attempt.has_ended:
+            if abort is not None and attempt.was_opened and not attempt.has_ended and is_allowed:
                 fleet.send_abort(replica, abort, authorization_only(self._client_headers))
         if end.kind is EndKind.CONNECT_FAILED:
             self._reached -= 1
@@ -218,6 +242,8 @@ class Relay:
         self._last_failure = None
         if end.kind is EndKind.REJECTED:
             self._last_failure = f"the engine answered with status {end.status}"
+            if is_busy(end.status):
+                fleet.note_busy(replica, retry_after_seconds(end.headers or (), time.time()))
         if end.error is not None:
             self._last_failure = f"{end.error.reason}: {end.error}"
             replica.last_error = self._last_failure
@@ -226,12 +252,40 @@ class Relay:
         elif end.kind is not EndKind.CONNECT_FAILED:
             fleet.note_answered(replica)
 
+    def _result_of(self, end: AttemptEnd | None, attempt: Attempt) -> AttemptResult:
+        """What the attempt says about its replica."""
+        if attempt.verdict is not None:
+            is_blamed = self._findings[-1].replica in self._blamed
+            return AttemptResult.ANOMALY if is_blamed else AttemptResult.SHARED
+        if end is None:
+            return AttemptResult.UNTOLD
+        return _RESULTS.get(end.kind, AttemptResult.UNTOLD)
+
     # decisions
 
     def _decide_verdict(self, replica: Replica, verdict: Verdict) -> Decision:
         self._findings.append(Finding(replica.address, verdict.kind))
         replica.anomalies += 1
-        return self._settle(decide_on_verdict(self._situation()))
+        shared = showed_the_same(self._findings)
+        if shared:
+            self._services.fleet.forgive(shared & self._blamed)
+            self._blamed -= shared
+        else:
+            self._blamed.add(replica.address)
+        fleet = self._services.fleet
+        situation = replace(self._situation(), may_abort=fleet.can_abort(replica))
+        decision = decide_on_verdict(situation)
+        if decision.is_retry:
+            fleet.note_abort(replica)
+        return self._settle(decision)
+
+    def _goes_elsewhere(self, end: AttemptEnd) -> bool:
+        """An engine without room is no answer while another one has some."""
+        if end.kind is not EndKind.REJECTED or not is_busy(end.status):
+            return False
+        if not self._services.fleet.has_free(self._tried):
+            return False
+        return self._settle(decide_on_failure(self._situation())).is_retry
 
     def _decide_failure(self, end: AttemptEnd) -> Decision:
         if end.kind is EndKind.REJECTED:  # the engine refuses to continue
@@ -250,7 +304,7 @@ class Relay:
         now = time.monotonic()
         return Situation(
             attempts=self._reached,
-            max_attempts=services.config.max_attempts,
+            max_attempts=self._max_attempts,
             now=now,
             deadline_at=self._deadline_at,
             findings=self._findings,

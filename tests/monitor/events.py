@@ -8,6 +8,8 @@ from retry_proxy.events import (
     AttemptEnded,
     AttemptOutcome,
     DraftHealthChanged,
+    FleetTrouble,
+    FleetTroubled,
     ReplicaChanged,
     ReplicaState,
     RequestEnded,
@@ -103,3 +105,8 @@ def draft_health_changed(state: DraftState = DraftState.DEAD) -> DraftHealthChan
 def replica_changed(state: ReplicaState = ReplicaState.UNREACHABLE) -> ReplicaChanged:
     """A replica that refused a connection."""
     return ReplicaChanged(replica=REPLICA_A, state=state, reason="connection refused", at=1000.0)
+
+
+def fleet_troubled(kind: FleetTrouble = FleetTrouble.ALL_SICK) -> FleetTroubled:
+    """Most replicas show anomalies."""
+    return FleetTroubled(kind=kind, reason="8 of 8 replicas show anomalies", at=1000.0)

@@ -21,6 +21,7 @@ class FakeReplica:
     version: str | None = "0.5.23"
     models: tuple[str, ...] = ("smollm2",)
     in_flight: int = 0
+    outstanding_tokens: int = 0
     attempts: int = 0
     anomalies: int = 0
     last_error: str | None = None

@@ -17,6 +17,7 @@ from tests.monitor.events import (
     REPLICA_A,
     REPLICA_B,
     attempt_ended,
+    fleet_troubled,
     replica_changed,
     request_ended,
     request_id,
@@ -108,6 +109,7 @@ async def test_replicas() -> None:
             "version": "0.5.23",
             "models": ["smollm2"],
             "in_flight": 2,
+            "outstanding_tokens": 0,
             "attempts": 0,
             "anomalies": 0,
             "last_error": "refused",
@@ -151,7 +153,7 @@ async def test_metrics_are_those_of_the_catalog() -> None:
     monitor = Monitor()
     monitor.watch_detectors(lambda: {"acceptance": 1})
     monitor.watch_judge(FakeJudge())
-    for event in (stopped(1), attempt_ended(1, 2), replica_changed()):
+    for event in (stopped(1), attempt_ended(1, 2), replica_changed(), fleet_troubled()):
         monitor.emit(event)
     monitor.emit(request_ended(1, retry_refused="budget"))
     monitor.metrics.dropped("test")

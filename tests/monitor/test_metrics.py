@@ -12,11 +12,12 @@ from monitor.labels import OTHER
 from monitor.metrics import MODEL_LIMIT, RETRY_OUTCOME, Metrics
 from monitor.ports import StoreHealth
 from monitor.store.memory import MemoryStore
-from retry_proxy.events import AttemptOutcome, ReplicaState, RequestOutcome
+from retry_proxy.events import AttemptOutcome, FleetTrouble, ReplicaState, RequestOutcome
 from tests.monitor.events import (
     REPLICA_A,
     REPLICA_B,
     attempt_ended,
+    fleet_troubled,
     replica_changed,
     request_ended,
     stopped,
@@ -165,6 +166,14 @@ def test_replica_changes_are_counted() -> None:
         value(metrics, "specwatch_replica_changes_total", replica=REPLICA_A, state="unreachable")
         == 1
     )
+
+
+@pytest.mark.parametrize("kind", FleetTrouble)
+def test_fleet_troubles_are_counted(kind: FleetTrouble) -> None:
+    """An alert hangs on them."""
+    metrics = Metrics()
+    metrics.fleet_troubled(fleet_troubled(kind))
+    assert value(metrics, "specwatch_fleet_troubles_total", kind=kind.value) == 1
 
 
 def test_fleet_is_read_at_the_scrape() -> None:

@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -117,3 +119,104 @@ async def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
     listener.close()
     assert process.returncode not in (0, None)
     assert b"address already in use" in output
+
+
+async def test_replicas_are_added_by_a_file_and_by_order(
+    stack: Stack, session: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    """SIGHUP reads the file at once; an order needs the key; both are asked from then on."""
+    first, behind = replica(tmp_path)
+    listing = tmp_path / "replicas.yaml"
+    listing.write_text(f"replicas: [{first}]")
+    flags = ["--replicas-file", str(listing), "--source-interval-seconds", "600"]
+    front, serving = proxy(tmp_path, [], *flags, "--admin-key", "secret")
+    await start(stack, session, behind, serving)
+    listing.write_text("replicas: [http://127.0.0.1:9, http://169.254.169.254]")
+    stack.child("proxy").send_signal(signal.SIGHUP)
+    orders, body = f"{front}/api/replicas", {"address": first}
+    async with session.post(orders, json=body) as response:
+        assert response.status == 401
+    states: dict[str, str] = {}
+    async with asyncio.timeout(READY_SECONDS):
+        while "http://127.0.0.1:9" not in states or first in states:
+            async with session.get(orders) as response:
+                told = json.loads(await response.text())["replicas"]
+            states = {one["address"]: one["state"] for one in told}
+            await asyncio.sleep(0.05)
+    key = {"authorization": "Bearer secret"}
+    async with session.post(orders, json=body, headers=key) as response:
+        assert response.status == 204
+    async with session.post(f"{front}/v1/chat/completions", json=chat(60)) as response:
+        assert "[DONE]" in await response.text()
+    async with session.get(f"{front}/metrics") as response:
+        exposition = await response.text()
+    assert 'specwatch_fleet_troubles_total{kind="address_refused"} 1.0' in exposition
+
+
+@pytest.mark.skipif(shutil.which("redis-server") is None, reason="needs redis-server")
+async def test_two_proxies_share_a_quarantine_and_outlive_redis(
+    stack: Stack, session: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    """A real Redis, killed and started again; no request notices."""
+    first, one = replica(tmp_path)
+    second, two = replica(tmp_path)
+    redis_port = free_port()
+    store = f"redis://127.0.0.1:{redis_port}/0"
+    fronts = [proxy(tmp_path, [first, second], "--redis", store) for _ in range(2)]
+    given = (one, two, *(command for _, command in fronts))
+    commands = [replace(command, name=f"{n}-{command.name}") for n, command in enumerate(given)]
+    redis = await start_redis(redis_port, tmp_path)
+    try:
+        await start(stack, session, *commands)
+        (here, _), (there, _) = fronts
+        await order(session, here, "quarantine", first)
+        await wait_for_state(session, there, first, "quarantined")
+        redis.kill()
+        await redis.wait()
+        for front in (here, there):
+            async with session.post(f"{front}/v1/chat/completions", json=chat(60)) as response:
+                assert "[DONE]" in await response.text()
+        await wait_for_state(session, there, first, "quarantined")
+        redis = await start_redis(redis_port, tmp_path)
+        await order(session, here, "release", first)
+        await wait_for_state(session, there, first, "healthy")
+    finally:
+        redis.kill()
+        await redis.wait()
+
+
+async def start_redis(port: int, folder: Path) -> asyncio.subprocess.Process:
+    """A server that keeps nothing on disk."""
+    options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+    process = await asyncio.create_subprocess_exec(
+        "redis-server", *options, cwd=folder, stdout=asyncio.subprocess.DEVNULL
+    )
+    async with asyncio.timeout(READY_SECONDS):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                await asyncio.sleep(0.02)
+            else:
+                writer.close()
+                await writer.wait_closed()
+                return process
+
+
+async def order(session: aiohttp.ClientSession, front: str, what: str, address: str) -> None:
+    """As an operator on this machine."""
+    async with session.post(f"{front}/api/replicas/{what}", json={"address": address}) as response:
+        assert response.status == 204
+
+
+async def wait_for_state(
+    session: aiohttp.ClientSession, front: str, address: str, state: str
+) -> None:
+    """Until a proxy has a replica in a state."""
+    async with asyncio.timeout(10):
+        while True:
+            async with session.get(f"{front}/api/replicas") as response:
+                told = json.loads(await response.text())["replicas"]
+            if {one["address"]: one["state"] for one in told}[address] == state:
+                return
+            await asyncio.sleep(0.05)

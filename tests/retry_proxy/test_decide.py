@@ -25,8 +25,6 @@ from retry_proxy.decide.retry import (
     decide_on_failure,
     decide_on_verdict,
 )
-from retry_proxy.events import ReplicaState
-from retry_proxy.fleet import replica
 
 GARBLED, REPETITION = AnomalyKind.GARBLED, AnomalyKind.REPETITION
 S = RequestState
@@ -55,11 +53,6 @@ def test_an_error_after_release_breaks_and_before_it_refuses() -> None:
 def test_only_terminal_states_have_no_way_out() -> None:
     over = {state for state in RequestState if is_over(state)}
     assert over == {S.ANSWERED, S.REFUSED, S.BROKEN, S.ABANDONED}
-
-
-def test_every_cell_of_the_replica_table() -> None:
-    for state, event in itertools.product(ReplicaState, replica.ReplicaEvent):
-        assert replica.next_state(state, event) in ReplicaState
 
 
 SITUATION = Situation(

@@ -1,41 +1,17 @@
 """The fleet: who is asked next, who is probed, and when."""
 
 import asyncio
+from contextlib import AsyncExitStack
 
 import pytest
 
 from retry_proxy.errors import ConnectFailed
-from retry_proxy.events import ReplicaState
-from retry_proxy.fleet.pool import choose, has_other, probe_delay
-from retry_proxy.fleet.replica import Replica
+from retry_proxy.events import FleetTrouble, FleetTroubled, ReplicaState
+from retry_proxy.fleet.pool import probe_delay
 from tests.fakes.asgi_client import post, start
 from tests.fakes.engine import FakeEngine
 from tests.fakes.proxy import proxy_for, request_body, words
-
-
-def replica(
-    address: str, in_flight: int = 0, attempts: int = 0, *, is_down: bool = False
-) -> Replica:
-    state = ReplicaState.UNREACHABLE if is_down else ReplicaState.HEALTHY
-    return Replica(address, state=state, in_flight=in_flight, attempts=attempts)
-
-
-def test_least_loaded_first_then_least_used() -> None:
-    replicas = [replica("a", 2), replica("b", 1, 9), replica("c", 1, 3)]
-    order: list[str] = []
-    while chosen := choose(replicas, order):
-        order.append(chosen.address)
-    assert order == ["c", "b", "a"]
-
-
-def test_unreachable_ones_are_the_last_resort_and_no_second_opinion() -> None:
-    replicas = [replica("down", is_down=True), replica("busy", 50)]
-    assert [getattr(choose(replicas, tried), "address", None) for tried in ([], ["busy"])] == [
-        "busy",
-        "down",
-    ]
-    assert has_other(replicas, [])
-    assert not has_other(replicas, ["busy"])
+from tests.fakes.script import Fault, Script
 
 
 def test_probes_back_off() -> None:
@@ -108,3 +84,50 @@ async def test_a_crashing_detector_costs_the_client_nothing_and_is_counted() -> 
         got = await start(proxy.app, "POST", "/generate", request_body("/generate")).finish()
         assert got.text() == words(40)
         assert proxy.fleet.detector_errors() == {"accept_length": 1}
+
+
+async def test_a_sick_replica_is_quarantined_while_clients_get_whole_answers() -> None:
+    async with AsyncExitStack() as stack:
+        engines = [await stack.enter_async_context(FakeEngine()) for _ in range(4)]
+        for engine in engines:
+            engine.answer_tokens = 200
+        engines[1].default = Script(Fault.LOW_ACCEPTANCE)
+        proxy = await stack.enter_async_context(proxy_for(*engines))
+        sick = engines[1].address
+        body = request_body("/generate", max_tokens=300)
+        answers = []
+        while all(change.replica != sick for change in proxy.sink.changes):
+            answers.append(await post(proxy.app, "/generate", body))
+            assert len(answers) < 200
+        before = len(engines[1].generations)
+        answers += [await post(proxy.app, "/generate", body) for _ in range(20)]
+    assert {answer.text() for answer in answers} == {words(200)}
+    assert [change.state for change in proxy.sink.changes] == [ReplicaState.QUARANTINED]
+    assert before <= 20
+    assert len(engines[1].generations) == before
+
+
+async def test_a_prompt_that_is_odd_everywhere_quarantines_nobody() -> None:
+    async with FakeEngine() as one, FakeEngine() as two, FakeEngine() as three:
+        engines = (one, two, three)
+        for engine in engines:
+            engine.answer_tokens = 200
+            engine.default = Script(Fault.LOW_ACCEPTANCE)
+        async with proxy_for(*engines) as proxy:
+            for _ in range(30):
+                await post(proxy.app, "/generate", request_body("/generate"))
+    assert proxy.sink.changes == []
+    assert [event.kind for event in proxy.sink.events if isinstance(event, FleetTroubled)] == [
+        FleetTrouble.ALL_SICK
+    ]
+
+
+async def test_failures_in_a_row_trip_a_replica() -> None:
+    async with FakeEngine() as sick, FakeEngine() as healthy:
+        sick.default = Script(Fault.STATUS)
+        async with proxy_for(sick, healthy) as proxy:
+            for _ in range(40):
+                got = await post(proxy.app, "/generate", request_body("/generate"))
+                assert got.text() == words(40)
+    assert [change.state for change in proxy.sink.changes] == [ReplicaState.TRIPPED]
+    assert len(sick.generations) == 5

@@ -1,0 +1,97 @@
+"""Orders to the fleet over HTTP: add, remove, drain, quarantine, release.
+
+What is ordered lasts until the process ends. A replica that a file, DNS or Kubernetes lists is
+drained, not removed: the list would bring it back.
+"""
+
+from collections.abc import Awaitable, Callable
+from hashlib import sha256
+from hmac import compare_digest
+from ipaddress import ip_address
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Depends, HTTPException, Request, Response
+
+from monitor.ports import FleetOrders
+from retry_proxy.errors import RefusedAddress, UnknownReplica
+from retry_proxy.fleet.roster import Order
+
+Address = Annotated[str, Body(embed=True, max_length=2000)]
+
+# Set by proxies in front: then the peer's address says nothing about who asks.
+_FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
+
+
+class AdminGate:
+    """Who may give orders: the holder of the key; without one, processes of this machine.
+
+    Args:
+        key: ``None`` if none is configured.
+    """
+
+    def __init__(self, key: str | None) -> None:
+        self._digest = None if key is None else sha256(key.encode()).digest()
+
+    def __call__(self, request: Request) -> None:
+        """Lets the request through.
+
+        Raises:
+            HTTPException: 401 without the right key, 403 from elsewhere where there is no key.
+        """
+        if self._digest is not None:
+            if not compare_digest(sha256(_given_key(request).encode()).digest(), self._digest):
+                raise HTTPException(401, "an admin key is needed: authorization: Bearer KEY")
+        elif not _is_local(request):
+            raise HTTPException(403, "without --admin-key only this machine may do that")
+
+
+def build_admin_router(fleet: FleetOrders, key: str | None) -> APIRouter:
+    """The routes that change the fleet."""
+    router = APIRouter(tags=["admin"], dependencies=[Depends(AdminGate(key))])
+    paths = {
+        "/api/replicas": Order.ADD,
+        **{f"/api/replicas/{order.value}": order for order in Order if order is not Order.ADD},
+    }
+    for path, order in paths.items():
+        router.add_api_route(path, _endpoint(fleet, order), methods=["POST"], name=order.value)
+    return router
+
+
+def _endpoint(fleet: FleetOrders, order: Order) -> Callable[[str], Awaitable[Response]]:
+    async def give(address: Address) -> Response:
+        try:
+            fleet.apply(order, address)
+        except RefusedAddress as error:
+            raise HTTPException(400, str(error)) from error
+        except UnknownReplica as error:
+            raise HTTPException(404, str(error)) from error
+        return Response(status_code=204)
+
+    return give
+
+
+def _given_key(request: Request) -> str:
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    return key if scheme.lower() == "bearer" else ""
+
+
+def _is_local(request: Request) -> bool:
+    """From a loopback address, addressed to one, and not sent on by a proxy.
+
+    The host counts because a browser's page may reach a loopback port through a name that it made
+    point there.
+    """
+    if any(name in request.headers for name in _FORWARDED):
+        return False
+    client = request.client
+    host = request.url.hostname or ""
+    return client is not None and _is_loopback(client.host) and _is_loopback(host)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
