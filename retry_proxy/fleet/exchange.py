@@ -76,10 +76,13 @@ class Exchange:
 
     def _follow(self, told: SharedQuarantine, now: float, unix_now: float) -> list[Notice]:
         replica = self._pool.get(told.replica)
-        if replica is None or replica.state is not ReplicaState.HEALTHY:
+        if replica is None:
             return []
-        seconds = None if told.until is None else told.until - unix_now
-        if seconds is not None and seconds <= 0:
+        if told.until is None:
+            is_out = replica.is_held or replica.state is ReplicaState.DRAINING
+            return [] if is_out else self._ward.take_over(replica, None, told.reason, now)
+        seconds = told.until - unix_now
+        if replica.state is not ReplicaState.HEALTHY or seconds <= 0:
             return []
         return self._ward.take_over(replica, seconds, told.reason, now)
 

@@ -136,12 +136,12 @@ class Ward:
     def take_over(
         self, replica: Replica, seconds: float | None, reason: str, now: float
     ) -> list[Notice]:
-        """Follows another proxy's quarantine, within this one's own limits.
+        """Follows another proxy's quarantine; within this one's limits, unless it is an order.
 
         Args:
-            seconds: until its trial, ``None`` until it is released.
+            seconds: until its trial, ``None`` for an operator's order: until it is released.
         """
-        if self._obstacle(replica) is not None:
+        if seconds is not None and self._obstacle(replica) is not None:
             return []
         replica.trials_needed = _TRIALS_AFTER_QUARANTINE
         longest = self._config.eject_max_seconds

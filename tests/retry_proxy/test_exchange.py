@@ -97,6 +97,15 @@ def test_an_operators_quarantine_holds_everywhere_until_it_is_released() -> None
     assert second.state(0) is S.HEALTHY
 
 
+def test_an_operators_quarantine_goes_before_the_own_pause() -> None:
+    first, second = Proxy(), Proxy()
+    second.find_sick(0, at=0.0)
+    first.ward.quarantine(first.replica(0), "by hand", 1.0)
+    talk(first, second, at=1.0)
+    second.tick(10_000.0)
+    assert second.state(0) is S.QUARANTINED
+
+
 def test_what_others_found_stays_within_the_own_share() -> None:
     proxies = [Proxy() for _ in range(6)]
     for number, one in enumerate(proxies):
