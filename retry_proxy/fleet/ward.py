@@ -4,6 +4,7 @@ Every method returns what changed, for others to tell.
 """
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp, log
 
@@ -99,6 +100,18 @@ class Ward:
     def forgive(self, replica: Replica) -> None:
         """Its last anomaly was seen on another replica too: the model's or the prompt's fault."""
         replica.outlier.forgive(self._fleet)
+        replica.local.anomalies -= 1
+
+    def merge(self, counts: Sequence[tuple[Replica, int, int]], now: float) -> list[Notice]:
+        """Attempts and anomalies that other proxies saw on replicas since they told last."""
+        serving = [one for one in counts if one[0].state is ReplicaState.HEALTHY]
+        for replica, attempts, anomalies in serving:
+            replica.outlier.note(self._fleet, attempts, anomalies)
+        notices: list[Notice] = []
+        for replica, _, anomalies in serving:
+            if anomalies > 0:
+                notices += self._weigh(replica, now)
+        return notices
 
     def tick(self, now: float) -> list[Notice]:
         """Puts on trial those that were left alone for long enough."""
@@ -177,13 +190,19 @@ class Ward:
         return self._eject(replica, ReplicaEvent.TRIP, _TRIALS_AFTER_TRIP, reason, now)
 
     def _note_outcome(self, replica: Replica, is_anomalous: bool, now: float) -> list[Notice]:
-        replica.outlier.note(self._fleet, is_anomalous=is_anomalous)
+        replica.outlier.note(self._fleet, 1, int(is_anomalous))
+        replica.local.attempts += 1
+        replica.local.anomalies += is_anomalous
         if not is_anomalous:
             self._is_all_sick = self._is_all_sick and self._recent_share >= _WELL_SHARE
             return []
         trouble = self._note_sickness()
+        return trouble or self._weigh(replica, now)
+
+    def _weigh(self, replica: Replica, now: float) -> list[Notice]:
+        """Takes it out if the evidence is strong enough and the replicas are not all sick."""
         if self._is_all_sick:
-            return trouble
+            return []
         evidence = replica.outlier.evidence(self._fleet)
         if evidence < -log(self._config.quarantine_bound):
             return []

@@ -377,5 +377,5 @@ def test_the_evidence_grows_with_each_anomaly_and_falls_with_the_others() -> Non
 def test_memory_stays_bounded() -> None:
     test, fleet = OutlierTest(), Tally()
     for _ in range(200_000):
-        test.note(fleet, is_anomalous=False)
+        test.note(fleet, 1, 0)
     assert len(test._starts) <= 32
