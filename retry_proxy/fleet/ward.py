@@ -62,6 +62,7 @@ class Ward:
         self._fleet = Tally()
         self._recent_share = 0.0
         self._is_all_sick = False
+        self._sickness_silent_until = 0.0
 
     # what attempts and probes tell
 
@@ -94,7 +95,7 @@ class Ward:
         replica.failures_in_row = 0
         self._note_share(replica, result)
         if result is AttemptResult.SHARED:
-            return self._note_sickness()
+            return self._note_sickness(now)
         return self._note_outcome(replica, result is AttemptResult.ANOMALY, now)
 
     def forgive(self, replica: Replica) -> None:
@@ -196,7 +197,7 @@ class Ward:
         if not is_anomalous:
             self._is_all_sick = self._is_all_sick and self._recent_share >= _WELL_SHARE
             return []
-        trouble = self._note_sickness()
+        trouble = self._note_sickness(now)
         return trouble or self._weigh(replica, now)
 
     def _weigh(self, replica: Replica, now: float) -> list[Notice]:
@@ -215,14 +216,15 @@ class Ward:
         replica.recent_share += (is_anomalous - replica.recent_share) / _MEMORY_ATTEMPTS
         self._recent_share += (is_anomalous - self._recent_share) / _MEMORY_ATTEMPTS
 
-    def _note_sickness(self) -> list[Notice]:
-        """Whether the replicas are sick alike; told once."""
+    def _note_sickness(self, now: float) -> list[Notice]:
+        """Whether the replicas are sick alike; told once, also where it comes and goes."""
         serving = [one for one in self._pool.members if one.state is ReplicaState.HEALTHY]
         sick = sum(one.recent_share >= _SICK_SHARE for one in serving)
         was_all_sick = self._is_all_sick
         self._is_all_sick = sick >= 2 and sick * 2 > len(serving)
-        if was_all_sick or not self._is_all_sick:
+        if was_all_sick or not self._is_all_sick or now < self._sickness_silent_until:
             return []
+        self._sickness_silent_until = now + self._config.eject_seconds
         reason = f"{sick} of {len(serving)} replicas show anomalies: model, prompts or roll-out?"
         return [Trouble(FleetTrouble.ALL_SICK, reason)]
 
