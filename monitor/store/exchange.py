@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Protocol
 
@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from monitor.store.breaker import Breaker
-from retry_proxy.fleet.exchange import SharedQuarantine
+from retry_proxy.fleet.exchange import Told
 
 PROXIES = "specwatch:proxies"  # sorted set: a proxy's id -> unix time at which it was heard last
 EXPIRY_SECONDS = 10
@@ -27,8 +27,8 @@ _MOST_PROXIES = 1000
 class Talker(Protocol):
     """The fleet, to other proxies."""
 
-    def shared(self) -> list[SharedQuarantine]: ...
-    def hear(self, peers: Mapping[str, Sequence[SharedQuarantine]]) -> None: ...
+    def shared(self) -> Told: ...
+    def hear(self, peers: Mapping[str, Told]) -> None: ...
 
 
 class RedisExchange:
@@ -86,7 +86,7 @@ class RedisExchange:
             await self.talk()
             await asyncio.sleep(self._interval_seconds)
 
-    async def _exchange(self, now: float) -> dict[str, list[SharedQuarantine]]:
+    async def _exchange(self, now: float) -> dict[str, Told]:
         pipeline = self._client.pipeline(transaction=False)
         told = msgspec.msgpack.encode(self._fleet.shared())
         pipeline.set(_key(self.me), told, ex=EXPIRY_SECONDS)
@@ -111,11 +111,11 @@ def _text(value: object) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
-def _decode(value: object) -> list[SharedQuarantine] | None:
+def _decode(value: object) -> Told | None:
     """``None`` for a proxy that is gone, or of a version that this one does not read."""
     if not isinstance(value, bytes):
         return None
     try:
-        return msgspec.msgpack.decode(value, type=list[SharedQuarantine])
+        return msgspec.msgpack.decode(value, type=Told)
     except (msgspec.DecodeError, msgspec.ValidationError):
         return None

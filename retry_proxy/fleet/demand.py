@@ -8,6 +8,7 @@ from typing import Any
 _CHARACTERS_PER_TOKEN = 4
 # Long enough to tell conversations apart, short enough that all turns of one share it.
 _PREFIX_CHARACTERS = 1024
+_DEEPEST = 8  # messages, their content, its parts, a tool's result in them; more is no prompt
 # In the order in which a prompt is made of them, over all routes.
 _PROMPT_FIELDS = ("system", "instructions", "messages", "prompt", "text", "input_ids", "input")
 
@@ -48,8 +49,10 @@ def hash_key(text: str) -> int:
     return int.from_bytes(blake2b(text.encode(errors="replace"), digest_size=8).digest())
 
 
-def _parts(value: object) -> Iterator[tuple[int, str]]:
+def _parts(value: object, depth: int = 0) -> Iterator[tuple[int, str]]:
     """Sizes in tokens and texts, in order; what is not text (images, tools) counts nothing."""
+    if depth > _DEEPEST:
+        return
     if isinstance(value, str):
         if value:
             yield len(value) // _CHARACTERS_PER_TOKEN + 1, value
@@ -58,7 +61,7 @@ def _parts(value: object) -> Iterator[tuple[int, str]]:
             yield len(value), ",".join(map(str, value[: _PREFIX_CHARACTERS // 4]))
         else:
             for item in value:
-                yield from _parts(item)
+                yield from _parts(item, depth + 1)
     elif isinstance(value, dict):
-        yield from _parts(value.get("content"))
-        yield from _parts(value.get("text"))
+        yield from _parts(value.get("content"), depth + 1)
+        yield from _parts(value.get("text"), depth + 1)

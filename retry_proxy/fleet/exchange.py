@@ -4,13 +4,16 @@ Each tells its whole state again and again, so there is nothing to merge after a
 longer heard says nothing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from retry_proxy.decide.budget import RetryBudget
 from retry_proxy.events import ReplicaState
 from retry_proxy.fleet.pool import Pool
+from retry_proxy.fleet.replica import Replica
 from retry_proxy.fleet.ward import Notice, Ward
+
+_MOST_GONE = 32  # proxies whose last counts are kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,19 @@ class SharedQuarantine:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """All that one proxy tells.
+
+    Attributes:
+        counts: attempts and anomalies that it saw since it started, by replica. Sums, not news:
+            what was missed during an outage is in the next ones.
+    """
+
+    quarantines: list[SharedQuarantine]
+    counts: dict[str, tuple[int, int]]
+
+
 class Exchange:
     """This proxy's part of the talk."""
 
@@ -36,10 +52,17 @@ class Exchange:
         self._ward = ward
         self._budget = budget
         self._heard: set[tuple[str, str, int]] = set()  # decisions that were followed or declined
+        self._counts: dict[str, dict[str, tuple[int, int]]] = {}  # of each peer, as heard last
         self._held: dict[str, str] = {}  # replica -> the proxy whose operator holds it out
 
-    def outgoing(self, now: float, unix_now: float) -> list[SharedQuarantine]:
-        """What this proxy decided; what it took over from others is theirs to tell."""
+    def outgoing(self, now: float, unix_now: float) -> Told:
+        """What this proxy saw and decided; what it took over from others is theirs to tell."""
+        counts = {
+            one.address: (one.local.attempts, one.local.anomalies) for one in self._pool.members
+        }
+        return Told(self._quarantines(now, unix_now), counts)
+
+    def _quarantines(self, now: float, unix_now: float) -> list[SharedQuarantine]:
         return [
             SharedQuarantine(
                 replica.address,
@@ -51,9 +74,7 @@ class Exchange:
             if replica.state is ReplicaState.QUARANTINED and not replica.is_taken_over
         ]
 
-    def incoming(
-        self, peers: Mapping[str, Sequence[SharedQuarantine]], now: float, unix_now: float
-    ) -> list[Notice]:
+    def incoming(self, peers: Mapping[str, Told], now: float, unix_now: float) -> list[Notice]:
         """What the other live proxies told last.
 
         They share the retry budget's floor: its other part grows with each one's requests anyway.
@@ -62,8 +83,8 @@ class Exchange:
         notices: list[Notice] = []
         current: set[tuple[str, str, int]] = set()
         held: dict[str, str] = {}
-        for peer, quarantines in peers.items():
-            for told in quarantines:
+        for peer, all_told in peers.items():
+            for told in all_told.quarantines:
                 decision = (peer, told.replica, told.number)
                 current.add(decision)
                 if told.until is None:
@@ -71,15 +92,37 @@ class Exchange:
                 if decision not in self._heard:
                     notices += self._follow(told, now, unix_now)
         notices += self._let_go(held, now)
+        notices += self._ward.merge(self._news(peers), now)
+        self._remember(peers)
         self._heard, self._held = current, held
         return notices
 
+    def _remember(self, peers: Mapping[str, Told]) -> None:
+        """Those not heard now too: after an outage not all are back at the same moment."""
+        gone = [(peer, counts) for peer, counts in self._counts.items() if peer not in peers]
+        now = {peer: told.counts for peer, told in peers.items()}
+        self._counts = dict(gone[-_MOST_GONE:]) | now
+
+    def _news(self, peers: Mapping[str, Told]) -> list[tuple[Replica, int, int]]:
+        """What others counted since they were heard last; who is new begins to count now."""
+        news: list[tuple[Replica, int, int]] = []
+        for peer, told in peers.items():
+            for address, (attempts, anomalies) in self._counts.get(peer, {}).items():
+                replica, counts = self._pool.get(address), told.counts.get(address)
+                if replica is None or counts is None or counts[0] <= attempts:
+                    continue
+                news.append((replica, counts[0] - attempts, counts[1] - anomalies))
+        return news
+
     def _follow(self, told: SharedQuarantine, now: float, unix_now: float) -> list[Notice]:
         replica = self._pool.get(told.replica)
-        if replica is None or replica.state is not ReplicaState.HEALTHY:
+        if replica is None:
             return []
-        seconds = None if told.until is None else told.until - unix_now
-        if seconds is not None and seconds <= 0:
+        if told.until is None:
+            is_out = replica.is_held or replica.state is ReplicaState.DRAINING
+            return [] if is_out else self._ward.take_over(replica, None, told.reason, now)
+        seconds = told.until - unix_now
+        if replica.state is not ReplicaState.HEALTHY or seconds <= 0:
             return []
         return self._ward.take_over(replica, seconds, told.reason, now)
 

@@ -23,7 +23,7 @@ from retry_proxy.events import (
 )
 from retry_proxy.fleet.contact import Contact
 from retry_proxy.fleet.demand import UNKNOWN_DEMAND, Demand
-from retry_proxy.fleet.exchange import Exchange, SharedQuarantine
+from retry_proxy.fleet.exchange import Exchange, Told
 from retry_proxy.fleet.lease import Lease
 from retry_proxy.fleet.pool import Pool, probe_delay
 from retry_proxy.fleet.replica import Replica, ReplicaSnapshot
@@ -111,11 +111,11 @@ class Fleet:
         for follower in self._followers:
             follower.wake()
 
-    def shared(self) -> list[SharedQuarantine]:
+    def shared(self) -> Told:
         """What other proxies should know."""
         return self._exchange.outgoing(time.monotonic(), time.time())
 
-    def hear(self, peers: Mapping[str, Sequence[SharedQuarantine]]) -> None:
+    def hear(self, peers: Mapping[str, Told]) -> None:
         """What the other live proxies told last."""
         self._tell(self._exchange.incoming(peers, time.monotonic(), time.time()))
 

@@ -48,16 +48,17 @@ class OutlierTest:
     own: Tally = field(default_factory=Tally)
     _starts: list[_Start] = field(default_factory=list)
     _started: int = 0
-    _since_reset: int = 0
+    _until_start: int = 0
 
-    def note(self, fleet: Tally, *, is_anomalous: bool) -> None:
-        """Counts an attempt, here and in the fleet's tally."""
-        if self._since_reset % SPACING == 0:
+    def note(self, fleet: Tally, attempts: int, anomalies: int) -> None:
+        """Counts attempts that ended, here and in the fleet's tally."""
+        if self._until_start <= 0:
             self._start(fleet)
-        self._since_reset += 1
+            self._until_start = SPACING
+        self._until_start -= attempts
         for tally in (self.own, fleet):
-            tally.attempts += 1
-            tally.anomalies += is_anomalous
+            tally.attempts += attempts
+            tally.anomalies += anomalies
 
     def forgive(self, fleet: Tally) -> None:
         """Takes back an anomaly that turned out to be the model's own."""
@@ -67,7 +68,7 @@ class OutlierTest:
     def reset(self) -> None:
         """Forgets: after an absence, the others' attempts meanwhile are no comparison."""
         self._starts.clear()
-        self._since_reset = 0
+        self._until_start = 0
 
     def evidence(self, fleet: Tally) -> float:
         """The logarithm of the strongest evidence over all starts."""

@@ -9,7 +9,7 @@ from retry_proxy.decide.abort_limit import AbortLimit
 from retry_proxy.engines.adapter import EngineAdapter
 from retry_proxy.errors import ConnectFailed
 from retry_proxy.events import ReplicaState
-from retry_proxy.fleet.outlier import OutlierTest
+from retry_proxy.fleet.outlier import OutlierTest, Tally
 
 
 class ReplicaEvent(enum.Enum):
@@ -121,6 +121,7 @@ class Replica:
         epoch: counts the changes of its state.
         failures_in_row: attempts on it, the last ones, that failed.
         outlier: the test whether its anomalies stand out.
+        local: this proxy's own part of the counts; the test also has the other proxies'.
         recent_share: of its attempts with an anomaly, the old ones forgotten.
         ejections: times in a row that it was taken out; sets the length of the pause.
         quarantine_reason: why it was quarantined last.
@@ -150,6 +151,7 @@ class Replica:
     epoch: int = 0
     failures_in_row: int = 0
     outlier: OutlierTest = field(default_factory=OutlierTest)
+    local: Tally = field(default_factory=Tally)
     recent_share: float = 0.0
     ejections: int = 0
     quarantine_reason: str = ""

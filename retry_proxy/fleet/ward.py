@@ -4,6 +4,7 @@ Every method returns what changed, for others to tell.
 """
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp, log
 
@@ -61,6 +62,7 @@ class Ward:
         self._fleet = Tally()
         self._recent_share = 0.0
         self._is_all_sick = False
+        self._sickness_silent_until = 0.0
 
     # what attempts and probes tell
 
@@ -93,12 +95,24 @@ class Ward:
         replica.failures_in_row = 0
         self._note_share(replica, result)
         if result is AttemptResult.SHARED:
-            return self._note_sickness()
+            return self._note_sickness(now)
         return self._note_outcome(replica, result is AttemptResult.ANOMALY, now)
 
     def forgive(self, replica: Replica) -> None:
         """Its last anomaly was seen on another replica too: the model's or the prompt's fault."""
         replica.outlier.forgive(self._fleet)
+        replica.local.anomalies -= 1
+
+    def merge(self, counts: Sequence[tuple[Replica, int, int]], now: float) -> list[Notice]:
+        """Attempts and anomalies that other proxies saw on replicas since they told last."""
+        serving = [one for one in counts if one[0].state is ReplicaState.HEALTHY]
+        for replica, attempts, anomalies in serving:
+            replica.outlier.note(self._fleet, attempts, anomalies)
+        notices: list[Notice] = []
+        for replica, _, anomalies in serving:
+            if anomalies > 0:
+                notices += self._weigh(replica, now)
+        return notices
 
     def tick(self, now: float) -> list[Notice]:
         """Puts on trial those that were left alone for long enough."""
@@ -136,12 +150,12 @@ class Ward:
     def take_over(
         self, replica: Replica, seconds: float | None, reason: str, now: float
     ) -> list[Notice]:
-        """Follows another proxy's quarantine, within this one's own limits.
+        """Follows another proxy's quarantine; within this one's limits, unless it is an order.
 
         Args:
-            seconds: until its trial, ``None`` until it is released.
+            seconds: until its trial, ``None`` for an operator's order: until it is released.
         """
-        if self._obstacle(replica) is not None:
+        if seconds is not None and self._obstacle(replica) is not None:
             return []
         replica.trials_needed = _TRIALS_AFTER_QUARANTINE
         longest = self._config.eject_max_seconds
@@ -177,13 +191,19 @@ class Ward:
         return self._eject(replica, ReplicaEvent.TRIP, _TRIALS_AFTER_TRIP, reason, now)
 
     def _note_outcome(self, replica: Replica, is_anomalous: bool, now: float) -> list[Notice]:
-        replica.outlier.note(self._fleet, is_anomalous=is_anomalous)
+        replica.outlier.note(self._fleet, 1, int(is_anomalous))
+        replica.local.attempts += 1
+        replica.local.anomalies += is_anomalous
         if not is_anomalous:
             self._is_all_sick = self._is_all_sick and self._recent_share >= _WELL_SHARE
             return []
-        trouble = self._note_sickness()
+        trouble = self._note_sickness(now)
+        return trouble or self._weigh(replica, now)
+
+    def _weigh(self, replica: Replica, now: float) -> list[Notice]:
+        """Takes it out if the evidence is strong enough and the replicas are not all sick."""
         if self._is_all_sick:
-            return trouble
+            return []
         evidence = replica.outlier.evidence(self._fleet)
         if evidence < -log(self._config.quarantine_bound):
             return []
@@ -196,14 +216,15 @@ class Ward:
         replica.recent_share += (is_anomalous - replica.recent_share) / _MEMORY_ATTEMPTS
         self._recent_share += (is_anomalous - self._recent_share) / _MEMORY_ATTEMPTS
 
-    def _note_sickness(self) -> list[Notice]:
-        """Whether the replicas are sick alike; told once."""
+    def _note_sickness(self, now: float) -> list[Notice]:
+        """Whether the replicas are sick alike; told once, also where it comes and goes."""
         serving = [one for one in self._pool.members if one.state is ReplicaState.HEALTHY]
         sick = sum(one.recent_share >= _SICK_SHARE for one in serving)
         was_all_sick = self._is_all_sick
         self._is_all_sick = sick >= 2 and sick * 2 > len(serving)
-        if was_all_sick or not self._is_all_sick:
+        if was_all_sick or not self._is_all_sick or now < self._sickness_silent_until:
             return []
+        self._sickness_silent_until = now + self._config.eject_seconds
         reason = f"{sick} of {len(serving)} replicas show anomalies: model, prompts or roll-out?"
         return [Trouble(FleetTrouble.ALL_SICK, reason)]
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import pytest
 from fakeredis import FakeAsyncRedis, FakeServer
@@ -10,21 +10,24 @@ from fakeredis import FakeAsyncRedis, FakeServer
 from monitor.store.breaker import Breaker
 from monitor.store.exchange import EXPIRY_SECONDS, PROXIES, RedisExchange
 from monitor.store.redis import connect
-from retry_proxy.fleet.exchange import SharedQuarantine
+from retry_proxy.fleet.exchange import SharedQuarantine, Told
 
 
 class Fleet:
     """Says one thing and remembers what it heard."""
 
     def __init__(self, *says: str) -> None:
-        self.says = [SharedQuarantine(address, 1, None, "test") for address in says]
+        quarantines = [SharedQuarantine(address, 1, None, "test") for address in says]
+        self.says = Told(quarantines, dict.fromkeys(says, (5, 1)))
         self.heard: list[list[str]] = []
 
-    def shared(self) -> list[SharedQuarantine]:
+    def shared(self) -> Told:
         return self.says
 
-    def hear(self, peers: Mapping[str, Sequence[SharedQuarantine]]) -> None:
-        self.heard.append(sorted(one.replica for told in peers.values() for one in told))
+    def hear(self, peers: Mapping[str, Told]) -> None:
+        assert all(set(told.counts.values()) <= {(5, 1)} for told in peers.values())
+        told = [one.replica for told in peers.values() for one in told.quarantines]
+        self.heard.append(sorted(told))
 
 
 def exchange(server: FakeServer, fleet: Fleet, pause_seconds: float = 0.0) -> RedisExchange:

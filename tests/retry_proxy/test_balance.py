@@ -186,6 +186,13 @@ def test_a_prompt_that_is_none_has_no_prefix(body: dict[str, object]) -> None:
     assert demand_of(body, "m", 7) == Demand(0, 7, None)
 
 
+def test_a_prompt_nested_without_end_is_read_so_far_and_no_further() -> None:
+    nested: object = "x"
+    for _ in range(100_000):
+        nested = [nested]
+    assert demand_of({"messages": nested}, "m", None) == Demand()
+
+
 # slow start
 
 

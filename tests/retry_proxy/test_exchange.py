@@ -69,7 +69,7 @@ def test_what_was_taken_over_is_not_told_again() -> None:
     first, second = Proxy(), Proxy()
     first.find_sick(3, at=0.0)
     talk(first, second, at=1.0)
-    assert second.exchange.outgoing(1.0, 1.0) == []
+    assert second.exchange.outgoing(1.0, 1.0).quarantines == []
     first.ward.release(first.replica(3), "by hand", 2.0)
     for at in (2.0, 3.0, 4.0):
         talk(first, second, at=at)
@@ -97,6 +97,15 @@ def test_an_operators_quarantine_holds_everywhere_until_it_is_released() -> None
     assert second.state(0) is S.HEALTHY
 
 
+def test_an_operators_quarantine_goes_before_the_own_pause() -> None:
+    first, second = Proxy(), Proxy()
+    second.find_sick(0, at=0.0)
+    first.ward.quarantine(first.replica(0), "by hand", 1.0)
+    talk(first, second, at=1.0)
+    second.tick(10_000.0)
+    assert second.state(0) is S.QUARANTINED
+
+
 def test_what_others_found_stays_within_the_own_share() -> None:
     proxies = [Proxy() for _ in range(6)]
     for number, one in enumerate(proxies):
@@ -114,6 +123,37 @@ def test_nonsense_from_others_changes_nothing() -> None:
     told = first.exchange.outgoing(0.0, 0.0)
     second.exchange.incoming({"a": told}, 0.0, unix_now=99.0)  # its pause is over long ago
     assert {one.state for one in second.pool.members} == {S.HEALTHY}
+
+
+def test_what_many_proxies_saw_is_weighed_together() -> None:
+    """Each saw two bad answers: too few for any of them, enough for all."""
+    proxies = [Proxy() for _ in range(8)]
+    talk(*proxies, at=0.0)
+    for turn in range(2):
+        for one in proxies:
+            for replica in one.pool.members:
+                is_bad = replica is one.replica(5)
+                result = AttemptResult.ANOMALY if is_bad else AttemptResult.CLEAN
+                with Lease(replica, 0) as lease:
+                    one.ward.note_ended(lease, result, float(turn))
+    assert {one.state(5) for one in proxies} == {S.HEALTHY}
+    talk(*proxies, at=2.0)
+    assert {one.state(5) for one in proxies} == {S.QUARANTINED}
+    assert all(one.replica(0).outlier.own.attempts == 16 for one in proxies)
+    talk(*proxies, at=3.0)
+    assert all(one.replica(0).outlier.own.attempts == 16 for one in proxies), "counted twice"
+
+
+def test_what_was_missed_in_an_outage_is_in_the_next_sums() -> None:
+    first, second = Proxy(), Proxy()
+    talk(first, second, at=0.0)
+    for _ in range(100):
+        with Lease(first.replica(1), 0) as lease:
+            first.ward.note_ended(lease, AttemptResult.CLEAN, 1.0)
+    second.exchange.incoming({}, 2.0, 2.0)
+    second.exchange.incoming({"0": first.exchange.outgoing(2.0, 2.0)}, 3.0, 3.0)
+    assert second.replica(1).outlier.own.attempts == 100
+    assert second.replica(1).local.attempts == 0
 
 
 def spend_all(budget: RetryBudget, now: float) -> int:
