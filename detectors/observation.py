@@ -13,6 +13,8 @@ class Observation:
     Attributes:
         text: new text, ``""`` if the chunk carried none.
         new_tokens: tokens generated since the previous observation.
+        estimated_tokens: the same by an estimate from the text, where whoever read the chunk made
+            one because the engine does not count.
         token_ids: their ids, where the engine sends them.
         steps: verification steps of the target model since the previous observation.
         drafted: draft tokens proposed in those steps.
@@ -32,3 +34,4 @@ class Observation:
     accepted: int | None = None
     is_upper_bound: bool = False
     logprobs: tuple[float, ...] | None = None
+    estimated_tokens: int | None = None

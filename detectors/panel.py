@@ -43,6 +43,8 @@ class Panel:
         """Returns the first verdict in the order of the detectors; all see the observation."""
         if observation.new_tokens is not None:
             self._tokens += observation.new_tokens
+        elif observation.estimated_tokens is not None:
+            self._tokens += observation.estimated_tokens
         elif observation.text:
             self._estimate = self._estimate or TokenEstimate()
             self._tokens += self._estimate.push(observation.text)

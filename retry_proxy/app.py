@@ -15,6 +15,7 @@ from retry_proxy.body import ClientGone, read_body, run_while_connected
 from retry_proxy.config import ProxyConfig
 from retry_proxy.decide.hold_bounds import HoldBounds
 from retry_proxy.decide.release import ReleasePolicy
+from retry_proxy.edge import WRITER
 from retry_proxy.engines.call import Route, parse_call
 from retry_proxy.errors import ClientError, error_body_for
 from retry_proxy.events import EventSink
@@ -108,7 +109,9 @@ class GenerationEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request_id = uuid.uuid4().hex
-        client = ClientStream(send, request_id, error_body_for(self._route))
+        client = ClientStream(
+            send, request_id, error_body_for(self._route), scope.get("extensions", {}).get(WRITER)
+        )
         try:
             body = await read_body(receive, self._services.config.max_body_bytes)
             call = parse_call(self._route, body)

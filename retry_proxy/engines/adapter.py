@@ -104,6 +104,20 @@ class Piece:
     is_cumulative: bool | None = False
     is_shed: bool = False
 
+    @property
+    def is_plain(self) -> bool:
+        """It says a text and nothing else: no count, no end, no acceptance."""
+        seen = self.observation
+        return (
+            bool(self.text)
+            and self.is_estimated
+            and self.is_cumulative is False
+            and seen == Observation(self.text)
+            and not (self.is_finish or self.is_last or self.choices)
+            and self.token_ids is self.prompt_token_ids is None
+            and self.prompt_tokens is self.completion_tokens is None
+        )
+
     def shed(self) -> None:
         """Drops what a later chunk says again.
 
@@ -164,6 +178,13 @@ class ChunkReader(Protocol):
         Raises:
             MalformedStream: not the agreed shape.
             EngineReportedError: the engine told an error in-band, or aborted the generation itself.
+        """
+        ...
+
+    def read_plain(self, text: str) -> Observation | None:
+        """Reads an event that is known to say this text and nothing else (see ``Piece.is_plain``).
+
+        ``None`` where such an event has to be read in full.
         """
         ...
 

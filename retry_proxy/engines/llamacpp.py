@@ -84,6 +84,9 @@ class _TimingsReader:
         self._accepted = Cumulative()
         self.final: FinalCounters | None = None
 
+    def read_plain(self, text: str) -> Observation | None:
+        return None  # every chunk has its timings
+
     def read(self, payload: Any, raw: bytes) -> Piece:
         piece = self._reader.read(payload, raw)
         timings = payload.get("timings")

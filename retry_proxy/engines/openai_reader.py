@@ -77,6 +77,12 @@ class OpenAiReader:
             completion_tokens=completion,
         )
 
+    def read_plain(self, text: str) -> Observation | None:
+        if self._call.choices != 1:
+            return None
+        tokens = self._count.estimate(text)
+        return None if tokens is None else Observation(text, estimated_tokens=tokens)
+
     def _each_choice(self, choices: list[dict[str, Any]]) -> tuple[tuple[int, Observation], ...]:
         """Several answers in one stream: each is watched by itself, without acceptance.
 

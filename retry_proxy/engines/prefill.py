@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from detectors.observation import Observation
 from retry_proxy.engines.adapter import ChunkReader, FinalCounters, Piece, Prefix
 from retry_proxy.engines.call import GenerationCall
 
@@ -45,6 +46,9 @@ class EchoReader:
     @property
     def final(self) -> FinalCounters | None:
         return self._reader.final
+
+    def read_plain(self, text: str) -> Observation | None:
+        return self._reader.read_plain(text) if self._prefix is None else None
 
     def read(self, payload: Any, raw: bytes) -> Piece:
         if self._prefix is None:

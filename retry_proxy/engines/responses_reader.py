@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from detectors.observation import Observation
 from retry_proxy.engines.adapter import EngineProfile, FinalCounters, Piece
 from retry_proxy.engines.event_reader import EventTrack, Output, event_type, member, text_of
 from retry_proxy.engines.openai_chunk import read_int
@@ -26,6 +27,9 @@ class ResponsesReader:
     @property
     def final(self) -> FinalCounters | None:
         return self._track.final
+
+    def read_plain(self, text: str) -> Observation | None:
+        return None  # what such an event says depends on the others
 
     def read(self, payload: Any, raw: bytes) -> Piece:
         kind = event_type(payload)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from detectors.observation import Observation
 from retry_proxy.engines.acceptance_track import AcceptanceTrack
 from retry_proxy.engines.adapter import EngineProfile, FinalCounters, Piece
 from retry_proxy.engines.openai_chunk import check_error, read_ids, read_int
@@ -26,6 +27,9 @@ class GenerateReader:
     @property
     def final(self) -> FinalCounters | None:
         return self._track.final
+
+    def read_plain(self, text: str) -> Observation | None:
+        return None  # what such an event says depends on the others
 
     def read(self, payload: Any, raw: bytes) -> Piece:
         check_error(payload)

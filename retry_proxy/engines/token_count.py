@@ -39,6 +39,10 @@ class TokenCount:
             return None, self._book(estimated)
         return None, self._book(max(0, completion - self._booked))
 
+    def estimate(self, text: str) -> int | None:
+        """Tokens of a chunk that says this text and no count; ``None`` if the engine counts."""
+        return None if self._estimate is None else self._book(self._estimate.push(text))
+
     def _new_tokens(self, completion: int | None, token_ids: tuple[int, ...] | None) -> int | None:
         if completion is not None:
             return self._told.new(completion)

@@ -12,6 +12,7 @@ from retry_proxy.errors import Unanswered
 from retry_proxy.stream.client import ClientStream, HeaderPairs
 from retry_proxy.stream.encoders import build_encoder
 from retry_proxy.stream.holdback import HoldBack
+from retry_proxy.stream.plain import PlainEvents
 from retry_proxy.stream.sse import comment_event
 
 # What the head says of an answer whose end is not known yet: a head cannot be changed later, and
@@ -28,11 +29,13 @@ class Answer:
         self._client = client
         self._encoder = build_encoder(call)
         self._attempts = 0
+        self._plain = PlainEvents()
         self.hold = HoldBack()
 
     def start_attempt(self, prefix: Prefix | None, number: int) -> None:
         """The next pieces are a new attempt's, which starts after ``prefix``."""
         self._attempts = number
+        self._plain = PlainEvents()
         self.hold.start_attempt()
         self._encoder.start_attempt(prefix)
 
@@ -41,11 +44,27 @@ class Answer:
         """The client has something of the answer that cannot be taken back."""
         return self._client.is_started
 
-    async def send(self, pieces: list[Piece]) -> None:
-        """Passes released pieces on."""
+    def send(self, pieces: list[Piece]) -> bool:
+        """Passes released pieces on; false if something waits for ``flush``."""
         data = self._encoder.encode(pieces)
-        if data and self._call.is_streaming:
-            await self._write(data, verdict_headers(self._attempts, _PENDING))
+        if not data or not self._call.is_streaming:
+            return True
+        self._learn(pieces, data)
+        return self._write(data, verdict_headers(self._attempts, _PENDING))
+
+    def plain_text(self, data: bytes) -> str | None:
+        """The text of a plain event that may go on as it is; ``None``: read it in full."""
+        return self._plain.text_of(data)
+
+    def pass_on(self, data: bytes, text: str, tokens: int) -> bool:
+        """Sends a plain event; false if something waits for ``flush``."""
+        self._encoder.count_plain(tokens)
+        self.hold.pass_on(text, tokens, time.monotonic())
+        return self._client.write(data)
+
+    async def flush(self) -> None:
+        """Sends what waits; returns when the client has room for more."""
+        await self._client.flush()
 
     async def complete(self, *, attempts: int, verdict: Verdict | None, is_at_limit: bool) -> None:
         """Releases what is held and ends the answer."""
@@ -61,7 +80,7 @@ class Answer:
             mark = f"specwatch verdict={verdict.kind.value} attempts={attempts}"
             data.append(comment_event(mark))
         data.append(self._encoder.end_mark())
-        await self._write(b"".join(data), headers)
+        self._write(b"".join(data), headers)
         await self._client.end()
 
     async def fail(self, error: Unanswered, *, attempts: int, kind: AnomalyKind | None) -> None:
@@ -76,13 +95,20 @@ class Answer:
             ]
             await self._client.respond_error(error.status, error.code, str(error), headers)
             return
-        await self._client.write(self._encoder.error(error))
+        self._client.write(self._encoder.error(error))
         await self._client.end()
 
-    async def _write(self, data: bytes, headers: HeaderPairs) -> None:
+    def _learn(self, pieces: list[Piece], data: bytes) -> None:
+        """An event that went on as it came can be the model for the next ones."""
+        if not self._plain.is_known and len(pieces) == 1:
+            piece = pieces[0]
+            if data == piece.raw and piece.is_plain:
+                self._plain.learn(data, piece.text)
+
+    def _write(self, data: bytes, headers: HeaderPairs) -> bool:
         if not self._client.is_started:
-            await self._client.start_events(headers)
-        await self._client.write(data)
+            self._client.start_events(headers)
+        return self._client.write(data)
 
 
 def verdict_headers(attempts: int, verdict: str | None) -> HeaderPairs:

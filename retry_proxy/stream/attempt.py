@@ -87,7 +87,10 @@ class Attempt:
         self._panel = panel
         self._reader = reader
         self._decide = decide
+        self._parser = SseParser(config.max_event_bytes)
         self._is_finished = False
+        self._is_complete = False  # nothing follows
+        self._stopped_by: Decision | None = None
         self._is_let_through = False
         self._samples: deque[tuple[int, str]] | None = (
             deque(maxlen=4096) if config.capture_text else None
@@ -165,27 +168,79 @@ class Attempt:
         if response.status != 200:
             self.has_ended = True
             return await _read_refusal(response)
-        parser = SseParser(self._config.max_event_bytes)
-        chunks = response.chunks(
-            self._config.first_byte_timeout_seconds, self._config.stall_timeout_seconds
-        )
-        async for data in chunks:
-            for event in parser.feed(data):
-                if event.data is None:
-                    continue
-                if event.data == b"[DONE]":
-                    return await self._end_of_stream()
-                piece = self._read_piece(event.data, event.raw)
-                decision = self._take(piece)
-                if decision is not None:
-                    await self._stop(decision)
-                    return AttemptEnd(EndKind.STOPPED, decision=decision, verdict=self.verdict)
-                if piece.is_last:
-                    return await self._end_of_stream()
-            await self._release()
-        if parser.has_rest:
+        limit = self._config.first_byte_timeout_seconds
+        stall = self._config.stall_timeout_seconds
+        while True:
+            is_over = await response.feed(self._take_bytes, limit, stall)
+            await self._answer.flush()
+            if self._stopped_by is not None:
+                await self._stop(self._stopped_by)
+                return AttemptEnd(EndKind.STOPPED, decision=self._stopped_by, verdict=self.verdict)
+            if self._is_complete:
+                return await self._end_of_stream()
+            if is_over:
+                break
+            limit = stall
+        if self._parser.has_rest:
             raise StreamCut("the stream ended within an event")
         return await self._end_of_stream()
+
+    def _take_bytes(self, data: bytes) -> bool:
+        """Reads, judges and passes on what arrived; false: no more now.
+
+        Runs within the socket's callback: a task would be woken for every token otherwise.
+        """
+        if self._parser.is_empty and self._may_be_plain:
+            text = self._answer.plain_text(data)
+            if text is not None:
+                goes_on = self._take_plain(data, text)
+                if goes_on is not None:
+                    return goes_on
+        for event in self._parser.feed(data):
+            if event.data is None:
+                continue
+            if event.data == b"[DONE]":
+                self._is_complete = True
+                return False
+            piece = self._read_piece(event.data, event.raw)
+            self._stopped_by = self._take(piece)
+            self._is_complete = piece.is_last
+            if self._stopped_by is not None or self._is_complete:
+                return False
+        return self._release()
+
+    @property
+    def _may_be_plain(self) -> bool:
+        """Nothing is held, and nobody keeps the texts."""
+        return (
+            self.verdict is None
+            and not self._answer.hold.held
+            and self._tail is None
+            and self._samples is None
+        )
+
+    def _take_plain(self, data: bytes, text: str) -> bool | None:
+        """An event that says this text and nothing else; ``None``: it has to be read in full."""
+        seen = self._reader.read_plain(text)
+        if seen is None:
+            return None
+        tokens = seen.estimated_tokens or 0
+        verdict = self._panel.update_single(seen)
+        if verdict is None and not self._panel.is_watching:
+            self.totals.tokens += tokens
+            return self._answer.pass_on(data, text, tokens)
+        piece = Piece(
+            payload=_decode(data[len(b"data:") :]),
+            raw=data,
+            observation=seen,
+            text=text,
+            tokens=tokens,
+            is_estimated=True,
+            has_output=True,
+        )
+        self._book(piece)
+        self._stopped_by = self._on_verdict(verdict)
+        return False if self._stopped_by is not None else self._release()
 
     def _read_piece(self, data: bytes, raw: bytes) -> Piece:
         try:
@@ -196,6 +251,11 @@ class Attempt:
 
     def _take(self, piece: Piece) -> Decision | None:
         """Counts, holds and judges one piece; returns a decision if the attempt must stop."""
+        self._book(piece)
+        return None if self.verdict is not None else self._on_verdict(self._panel.update(piece))
+
+    def _book(self, piece: Piece) -> None:
+        """Counts and holds one piece."""
         self.totals.add(piece)
         self._answer.hold.hold(piece, time.monotonic())
         if self._samples is not None:
@@ -205,9 +265,9 @@ class Attempt:
         self._has_upper_bound = self._has_upper_bound or piece.observation.is_upper_bound
         self._is_finished = self._is_finished or piece.is_finish
         self._note_acceptance(piece.observation)
-        if self.verdict is not None:
-            return None
-        self.verdict = self._panel.update(piece)
+
+    def _on_verdict(self, verdict: Verdict | None) -> Decision | None:
+        self.verdict = verdict
         if self.verdict is None:
             return None
         if self._tail is not None:
@@ -226,7 +286,8 @@ class Attempt:
         if is_exact and len(self.accepted_per_step) < _MAX_KEPT_STEPS:
             self.accepted_per_step.append(min(seen.accepted or 0, 255))
 
-    async def _release(self) -> None:
+    def _release(self) -> bool:
+        """Passes on what may go; false if something waits to be flushed."""
         hold = self._answer.hold
         can_release = self._policy.can_release(
             is_watching=self._panel.is_watching and not self._is_let_through,
@@ -236,12 +297,13 @@ class Attempt:
         # A role chunk alone waits for the first text: until then a restart can stay silent and an
         # error has a real status.
         if not hold.held or not (self._answer.has_released or hold.has_held_output):
-            return
+            return True
         now, bounds = time.monotonic(), self._policy.bounds
         if can_release:
-            await self._answer.send(hold.release(now))
-        elif bounds is not None and (over := hold.release_over(bounds, now)):
-            await self._answer.send(over)
+            return self._answer.send(hold.release(now))
+        if bounds is not None and (over := hold.release_over(bounds, now)):
+            return self._answer.send(over)
+        return True
 
     async def _stop(self, decision: Decision) -> None:
         """Keeps what is good of the held text, where the answer goes on after it."""
@@ -249,7 +311,8 @@ class Attempt:
         hold = self._answer.hold
         if decision.action is Action.CONTINUE:
             keep = self._policy.last_good_token(self.verdict.onset_token)
-            await self._answer.send(hold.cut(keep, time.monotonic()))
+            self._answer.send(hold.cut(keep, time.monotonic()))
+            await self._answer.flush()
         else:
             hold.drop(time.monotonic())
 
@@ -270,7 +333,8 @@ class Attempt:
         if isinstance(error, EngineReportedError):
             self.has_ended = True
         if self._answer.has_released:
-            await self._release()
+            self._release()
+            await self._answer.flush()
         self._answer.hold.drop(time.monotonic())
         return AttemptEnd(EndKind.FAILED, error=error)
 

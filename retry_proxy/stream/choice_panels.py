@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from detectors.observation import Observation
 from detectors.panel import Panel
 from detectors.verdict import Verdict
 from retry_proxy.engines.adapter import Piece
@@ -33,6 +34,10 @@ class ChoicePanels:
         for panel in self._by_choice.values():
             names += panel.crashed
         return names
+
+    def update_single(self, seen: Observation) -> Verdict | None:
+        """The same for the only answer, without a piece around it."""
+        return self._single.update(seen)
 
     def update(self, piece: Piece) -> Verdict | None:
         """Returns the first verdict on any of the answers."""

@@ -18,6 +18,10 @@ class ClientEncoder(Protocol):
         """Bytes for the client of pieces that are released together, maybe none."""
         ...
 
+    def count_plain(self, tokens: int) -> None:
+        """A plain event (``Piece.is_plain``) went on as it came, without being encoded."""
+        ...
+
     def finish_at_limit(self) -> bytes:
         """The finish chunk for an answer that its token limit ended and no engine finished."""
         ...

@@ -59,8 +59,8 @@ class Exchange:
         take: Take,
         first_timeout_seconds: float | None,
         stall_timeout_seconds: float | None,
-    ) -> None:
-        """Hands every arrival to ``take``; returns at the end of the body, or once it says so.
+    ) -> bool:
+        """Hands every arrival to ``take``, to the end of the body (true) or until it says no.
 
         Raises:
             StreamCut: the connection broke.
@@ -79,6 +79,7 @@ class Exchange:
             self._unwatch()
         if self._error is not None:
             raise self._error
+        return self._is_complete and not self._waiting
 
     async def chunks(
         self, first_timeout_seconds: float | None, stall_timeout_seconds: float | None
@@ -177,9 +178,16 @@ class Exchange:
         return self._is_complete or self._error is not None
 
     def _deliver_waiting(self) -> None:
-        if self._waiting:
+        waiting, self._waiting = self._waiting, []
+        self._waiting_bytes = 0
+        for number, data in enumerate(waiting):
             self._limit_seconds = self._stall_seconds
-            self._deliver(self._drain_waiting())
+            self._deliver(data)
+            if self._take is None:
+                self._waiting = [*waiting[number + 1 :], *self._waiting]
+                self._waiting_bytes = sum(map(len, self._waiting))
+                return
+        self.resume()
 
     def _drain_waiting(self) -> bytes:
         data = b"".join(self._waiting)

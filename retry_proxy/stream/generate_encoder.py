@@ -46,6 +46,9 @@ class GenerateEncoder:
                 data.append(self._chunk(piece))
         return b"".join(data)
 
+    def count_plain(self, tokens: int) -> None:
+        raise AssertionError("no event of this route is plain")
+
     def finish_at_limit(self) -> bytes:
         assert self._last is not None, "no piece was released"
         meta = self._last["meta_info"]

@@ -3,6 +3,8 @@
 from retry_proxy.decide.hold_bounds import HoldBounds
 from retry_proxy.engines.adapter import Piece, Prefix
 
+_MOST_PARTS = 64  # of the text, before they are joined
+
 
 class HoldBack:
     """Received pieces of a request, in order: released ones (counted), then held ones.
@@ -19,6 +21,7 @@ class HoldBack:
         self.longest_hold_seconds = 0.0  # of text that then went to the client
         # the answer so far, over all attempts
         self._text: list[str] = []
+        self._recent_text: list[str] = []  # what comes after it
         self._token_ids: list[int] | None = []
         self._text_tokens = 0  # released tokens up to the last one with text
         self._prompt_token_ids: tuple[int, ...] | None = None
@@ -67,7 +70,7 @@ class HoldBack:
         """
         ids = self._token_ids
         return Prefix(
-            text="".join(self._text),
+            text="".join(self._text) + "".join(self._recent_text),
             tokens=self._text_tokens,
             token_ids=None if ids is None else tuple(ids[: self._text_tokens]),
             prompt_token_ids=self._prompt_token_ids,
@@ -84,6 +87,17 @@ class HoldBack:
         self.attempt_tokens += piece.tokens
         if self._held_since is None and piece.has_output:
             self._held_since = now
+
+    def pass_on(self, text: str, tokens: int, now: float) -> None:
+        """Counts a plain event (``Piece.is_plain``) that went to the client at once."""
+        self._add_text(text)
+        self.attempt_tokens += tokens
+        self.attempt_released_tokens += tokens
+        self.released_tokens += tokens
+        self._text_tokens = self.released_tokens
+        self._token_ids = None
+        self.has_output = self.has_estimates = True
+        self.last_release_at = now
 
     def release(self, now: float) -> list[Piece]:
         """Releases everything held, in order."""
@@ -162,7 +176,8 @@ class HoldBack:
     def _count_released(self, piece: Piece) -> None:
         if self.released_tokens == 0 and piece.prompt_token_ids is not None:
             self._prompt_token_ids = piece.prompt_token_ids  # later ones hold the prefix as well
-        self._text.append(piece.text)
+        if piece.text:
+            self._add_text(piece.text)
         self.released_tokens += piece.tokens
         if piece.text:
             self._text_tokens = self.released_tokens
@@ -176,6 +191,14 @@ class HoldBack:
             self._token_ids = None  # some are unknown: only text can be continued from
         else:
             self._token_ids.extend(piece.token_ids)
+
+    def _add_text(self, text: str) -> None:
+        """Joined from time to time: many small strings take fifty bytes each."""
+        parts = self._recent_text
+        parts.append(text)
+        if len(parts) > _MOST_PARTS:
+            self._text.append("".join(parts))
+            parts.clear()
 
     def _end_hold(self, now: float, *, is_delivered: bool) -> None:
         """A hold that ended in a drop delayed no delivered text: it counts as lost time instead."""

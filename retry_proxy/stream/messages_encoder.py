@@ -58,6 +58,9 @@ class MessagesEncoder:
             return self._end_block() + self._message_delta(piece)
         return b"" if kind == "message_stop" else piece.raw
 
+    def count_plain(self, tokens: int) -> None:
+        raise AssertionError("no event of this route is plain")
+
     def finish_at_limit(self) -> bytes:
         delta = {"stop_reason": "max_tokens", "stop_sequence": None}
         usage = {"output_tokens": self._output_tokens or 0}

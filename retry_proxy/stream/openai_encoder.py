@@ -42,6 +42,9 @@ class OpenAiEncoder:
             self._whole.add(pieces)
         return b"".join([self._encode(piece) for piece in pieces])
 
+    def count_plain(self, tokens: int) -> None:
+        self._completion_tokens += tokens
+
     def _encode(self, piece: Piece) -> bytes:
         payload = piece.payload
         self._note(piece)

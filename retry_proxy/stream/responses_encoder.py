@@ -37,6 +37,9 @@ class ResponsesEncoder:
             return b""
         return piece.raw
 
+    def count_plain(self, tokens: int) -> None:
+        raise AssertionError("no event of this route is plain")
+
     def finish_at_limit(self) -> bytes:
         raise AssertionError("no engine counts the tokens of a response while it runs")
 

@@ -54,6 +54,11 @@ class SseParser:
         return events
 
     @property
+    def is_empty(self) -> bool:
+        """All bytes so far have been told as events."""
+        return not self._buffer
+
+    @property
     def has_rest(self) -> bool:
         """The stream so far ends within an event."""
         return bool(self._buffer.strip(b"\r\n"))

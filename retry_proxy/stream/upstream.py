@@ -20,8 +20,8 @@ class UpstreamResponse(Protocol):
         take: Take,
         first_timeout_seconds: float | None,
         stall_timeout_seconds: float | None,
-    ) -> None:
-        """Calls ``take`` for every arrival of the body, up to its end or until it says no.
+    ) -> bool:
+        """Calls ``take`` for every arrival of the body, to its end (true) or until it says no.
 
         Raises:
             StreamCut: the connection broke.
