@@ -18,7 +18,6 @@ from retry_proxy.engines.openai_chunk import (
     read_int,
 )
 from retry_proxy.engines.token_count import TokenCount
-from retry_proxy.errors import MalformedStream
 
 # (payload, usage) -> tokens so far and cumulative counters, each None where the chunk does not say
 ExtrasReader = Callable[
@@ -89,8 +88,6 @@ class OpenAiReader:
             ids = read_ids(choice, "token_ids")
             count = None if ids is None else len(ids)
             index = choice.get("index", 0)
-            if not isinstance(index, int):
-                raise MalformedStream("the index of a choice is not a number")
             seen.append((index, Observation(part.generated, new_tokens=count, token_ids=ids)))
         return tuple(seen)
 
