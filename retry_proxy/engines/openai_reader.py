@@ -49,27 +49,29 @@ class OpenAiReader:
         self._finished += chunk.finished
         is_over = self._finished >= self._call.choices
         is_single = self._call.choices == 1
-        new_tokens, tokens = self._count.observe(chunk.generated, completion, token_ids)
-        has_output = bool(chunk.generated or chunk.has_tool_call)
-        return Piece(
-            payload=payload,
-            raw=raw,
-            observation=self._track.observe(
-                text=chunk.generated,
+        generated = chunk.generated
+        new_tokens, tokens = self._count.observe(generated, completion, token_ids)
+        if is_single:
+            seen = self._track.observe(
+                text=generated,
                 new_tokens=new_tokens,
                 token_ids=token_ids,
                 counters=counters,
                 is_finish=is_over,
             )
-            if is_single
-            else Observation(),
+        else:
+            seen = Observation()
+        return Piece(
+            payload=payload,
+            raw=raw,
+            observation=seen,
             choices=() if is_single else self._each_choice(payload["choices"]),
             text=chunk.text,
             tokens=tokens,
             is_estimated=self._count.is_estimated,
             token_ids=token_ids,
             prompt_token_ids=_prompt_ids(payload, choice),
-            has_output=has_output,
+            has_output=bool(generated) or chunk.has_tool_call,
             is_continuable=not (chunk.reasoning or chunk.has_tool_call),
             is_finish=chunk.finished > 0 and is_over,
             prompt_tokens=_prompt_tokens(chunk),
