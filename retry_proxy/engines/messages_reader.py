@@ -7,6 +7,7 @@ from retry_proxy.engines.adapter import EngineProfile, FinalCounters, Piece
 from retry_proxy.engines.event_reader import EventTrack, Output, event_type, member, text_of
 from retry_proxy.engines.openai_chunk import read_int
 from retry_proxy.engines.openai_reader import ExtrasReader
+from retry_proxy.errors import MalformedStream
 
 # kind of a delta -> where its text lies, and whether that is answer text
 _DELTAS = {
@@ -36,8 +37,12 @@ class MessagesReader:
             usage = member(payload, "message").get("usage")
         elif kind == "content_block_start":
             output = _block(member(payload, "content_block"))
+            _check_index(payload)
         elif kind == "content_block_delta":
             output = _delta(member(payload, "delta"))
+            _check_index(payload)
+        elif kind == "content_block_stop":
+            _check_index(payload)
         elif kind == "message_delta":
             is_finish = member(payload, "delta").get("stop_reason") is not None
         piece = self._track.piece(payload, raw, output, is_finish=is_finish)
@@ -46,6 +51,17 @@ class MessagesReader:
             piece.prompt_tokens = read_int(usage, "input_tokens")
             piece.completion_tokens = read_int(usage, "output_tokens")
         return piece
+
+
+def _check_index(payload: dict[str, Any]) -> None:
+    """A block's events say which block.
+
+    Raises:
+        MalformedStream: one does not.
+    """
+    index = payload.get("index")
+    if not isinstance(index, int) or isinstance(index, bool):
+        raise MalformedStream("a block's event has no index")
 
 
 def _block(block: dict[str, Any]) -> Output:

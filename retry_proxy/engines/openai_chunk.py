@@ -99,6 +99,7 @@ def read_choice(call: GenerationCall, choice: object, chunk: OpenAiChunk) -> Non
     """
     if not isinstance(choice, dict):
         raise MalformedStream("a choice is not an object")
+    _check_index(choice)
     if chunk.choice is None:
         chunk.choice = choice
     if call.route is Route.COMPLETIONS:
@@ -121,12 +122,30 @@ def read_choice(call: GenerationCall, choice: object, chunk: OpenAiChunk) -> Non
 
 
 def _arguments(delta: dict[str, Any]) -> str:
-    """What the chunk adds to the arguments of its calls; of an odd shape is the client's to see."""
+    """What the chunk adds to the arguments of its calls."""
     calls = delta.get("tool_calls")
-    functions = [call.get("function") for call in calls or () if isinstance(call, dict)]
-    functions.append(delta.get("function_call"))
-    parts = [each.get("arguments") for each in functions if isinstance(each, dict)]
-    return "".join(part for part in parts if isinstance(part, str))
+    if not isinstance(calls, list | None):
+        raise MalformedStream("tool_calls is not a list")
+    text = ""
+    for call in calls or ():
+        if not isinstance(call, dict):
+            raise MalformedStream("a tool call is not an object")
+        _check_index(call)
+        text += _arguments_of(call.get("function"))
+    return text + _arguments_of(delta.get("function_call"))
+
+
+def _arguments_of(function: object) -> str:
+    if function is None:
+        return ""
+    if not isinstance(function, dict):
+        raise MalformedStream("a tool call's function is not an object")
+    return _text(function, "arguments")
+
+
+def _check_index(holder: dict[str, Any]) -> None:
+    if not isinstance(holder.get("index", 0), int):
+        raise MalformedStream("an index is not a number")
 
 
 def _text(holder: dict[str, Any], name: str) -> str:

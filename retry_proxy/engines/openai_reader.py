@@ -18,7 +18,6 @@ from retry_proxy.engines.openai_chunk import (
     read_int,
 )
 from retry_proxy.engines.token_count import TokenCount
-from retry_proxy.errors import MalformedStream
 
 # (payload, usage) -> tokens so far and cumulative counters, each None where the chunk does not say
 ExtrasReader = Callable[
@@ -50,27 +49,29 @@ class OpenAiReader:
         self._finished += chunk.finished
         is_over = self._finished >= self._call.choices
         is_single = self._call.choices == 1
-        new_tokens, tokens = self._count.observe(chunk.generated, completion, token_ids)
-        has_output = bool(chunk.generated or chunk.has_tool_call)
-        return Piece(
-            payload=payload,
-            raw=raw,
-            observation=self._track.observe(
-                text=chunk.generated,
+        generated = chunk.generated
+        new_tokens, tokens = self._count.observe(generated, completion, token_ids)
+        if is_single:
+            seen = self._track.observe(
+                text=generated,
                 new_tokens=new_tokens,
                 token_ids=token_ids,
                 counters=counters,
                 is_finish=is_over,
             )
-            if is_single
-            else Observation(),
+        else:
+            seen = Observation()
+        return Piece(
+            payload=payload,
+            raw=raw,
+            observation=seen,
             choices=() if is_single else self._each_choice(payload["choices"]),
             text=chunk.text,
             tokens=tokens,
             is_estimated=self._count.is_estimated,
             token_ids=token_ids,
             prompt_token_ids=_prompt_ids(payload, choice),
-            has_output=has_output,
+            has_output=bool(generated) or chunk.has_tool_call,
             is_continuable=not (chunk.reasoning or chunk.has_tool_call),
             is_finish=chunk.finished > 0 and is_over,
             prompt_tokens=_prompt_tokens(chunk),
@@ -95,8 +96,6 @@ class OpenAiReader:
             ids = read_ids(choice, "token_ids")
             count = None if ids is None else len(ids)
             index = choice.get("index", 0)
-            if not isinstance(index, int):
-                raise MalformedStream("the index of a choice is not a number")
             seen.append((index, Observation(part.generated, new_tokens=count, token_ids=ids)))
         return tuple(seen)
 

@@ -30,10 +30,12 @@ class TokenCount:
             New tokens as the engine told them, ``None`` if it does not; and tokens for the books.
         """
         new_tokens = self._new_tokens(completion, token_ids)
-        if new_tokens is None and text and self._told.last == 0 and self._estimate is None:
-            self._estimate = TokenEstimate()
         if self._estimate is None:
-            return new_tokens, self._book(new_tokens or 0)
+            if new_tokens is not None:
+                return new_tokens, self._book(new_tokens)
+            if not text or self._told.last > 0:
+                return None, 0
+            self._estimate = TokenEstimate()
         estimated = self._estimate.push(text)
         if completion is None:
             return None, self._book(estimated)

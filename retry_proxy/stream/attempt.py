@@ -259,7 +259,7 @@ class Attempt:
         self.totals.add(piece)
         self._answer.hold.hold(piece, time.monotonic())
         if self._samples is not None:
-            self._samples.append((self.totals.tokens, piece.text))
+            self._samples.append((self.totals.tokens, piece.observation.text))
         if self._tail is not None:
             self._tail.add(piece.observation.text, self.totals.tokens - piece.tokens)
         self._has_upper_bound = self._has_upper_bound or piece.observation.is_upper_bound

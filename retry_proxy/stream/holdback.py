@@ -101,7 +101,9 @@ class HoldBack:
 
     def release(self, now: float) -> list[Piece]:
         """Releases everything held, in order."""
-        return self._release_first(len(self.held), now)
+        pieces = self.held
+        self._forget_held()
+        return self._released(pieces, now)
 
     def release_over(self, bounds: HoldBounds, now: float) -> list[Piece]:
         """Releases what is held over the bounds, the oldest first."""
@@ -113,7 +115,12 @@ class HoldBack:
             tokens -= piece.tokens
             size -= len(piece.raw)
             count += 1
-        return self._release_first(count, now) if count else []
+        if count == 0:
+            return []
+        pieces = self._released(self._take_first(count), now)
+        left = zip(self.held, self._held_at, strict=True)
+        self._held_since = next((at for piece, at in left if piece.has_output), None)
+        return pieces
 
     def cut(self, keep_tokens: int, now: float) -> list[Piece]:
         """Releases the held pieces within the attempt's first ``keep_tokens`` tokens, drops the
@@ -144,9 +151,6 @@ class HoldBack:
         last.shed()
         self._held_bytes -= before - len(last.raw)
 
-    def _release_first(self, count: int, now: float) -> list[Piece]:
-        return self._released(self._take_first(count), now)
-
     def _take_first(self, count: int) -> list[Piece]:
         pieces = self.held[:count]
         del self.held[:count]
@@ -167,10 +171,6 @@ class HoldBack:
             if piece.has_output:
                 self.last_release_at = now
         self._end_hold(now, is_delivered=bool(pieces))
-        outputs = (
-            at for piece, at in zip(self.held, self._held_at, strict=True) if piece.has_output
-        )
-        self._held_since = next(outputs, None)
         return pieces
 
     def _count_released(self, piece: Piece) -> None:

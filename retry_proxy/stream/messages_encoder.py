@@ -124,8 +124,7 @@ class MessagesEncoder:
     def _numbered(self, piece: Piece) -> bytes:
         if self._prefix is None:
             return piece.raw
-        index = piece.payload.get("index")
-        piece.payload["index"] = self._shift + (index if isinstance(index, int) else 0)
+        piece.payload["index"] += self._shift
         return self._event(piece)
 
     def _event(self, piece: Piece) -> bytes:

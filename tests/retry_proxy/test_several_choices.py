@@ -1,5 +1,6 @@
 """Several answers in one stream (n > 1, a batch of prompts): each is watched, none is continued."""
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -8,12 +9,18 @@ import pytest
 from detectors.panel import Panel
 from detectors.panels import DefaultPanel
 from detectors.verdict import AnomalyKind
+from retry_proxy.config import PanelName, ReleaseMode
 from retry_proxy.engines.adapter import EngineProfile
 from retry_proxy.engines.call import Route
 from retry_proxy.engines.detect import build_adapter
 from retry_proxy.stream.choice_panels import ChoicePanels
 from retry_proxy.stream.encoders import build_encoder
+from retry_proxy.stream.sse import DONE
+from tests.fakes.asgi_client import post
 from tests.fakes.calls import call_for
+from tests.fakes.engine import FakeEngine
+from tests.fakes.proxy import proxy_for
+from tests.fakes.raw_server import NOT_FOUND, raw_server
 
 PROSE = """The river rises in the hills behind the town, and for most of the year it is no wider
 than a cart track. In spring, when the snow melts, it takes the lower meadows and leaves them
@@ -90,3 +97,45 @@ def test_they_are_watched_and_put_together(
     texts = [each.get("text") or each["message"]["content"] for each in whole["choices"]]
     assert texts == [str(index) for index in range(choices)]
     assert whole["usage"] == usage
+
+
+def stream_of(texts: list[list[str]]) -> bytes:
+    """The HTTP answer of an engine that writes several answers in turn."""
+    body = b""
+    for step in range(max(map(len, texts))):
+        for index, words in enumerate(texts):
+            if step < len(words):
+                finish = "stop" if step == len(words) - 1 else None
+                payload = chunk(Route.CHAT, index, words[step], finish)
+                body += b"data: " + msgspec.json.encode(payload) + b"\n\n"
+    return b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n" + body + DONE
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_one_sick_answer_has_the_whole_request_done_again(stream: bool) -> None:
+    prose = [f" {word}" for word in WORDS]
+    sick, fine = stream_of([prose, [" again"] * 400]), stream_of([prose, prose])
+
+    def answers(data: bytes) -> Callable[[str], bytes]:
+        return lambda line: NOT_FOUND if line.startswith("GET") else data
+
+    async with (
+        raw_server(answers(sick)) as one,
+        raw_server(answers(fine)) as two,
+        FakeEngine() as first,
+        FakeEngine() as second,
+    ):
+        first.address, second.address = one.address, two.address
+        options = {"panel": PanelName.DEFAULT, "release": ReleaseMode.BUFFER}
+        async with proxy_for(first, second, **options) as proxy:
+            body = {"model": "m", "messages": [], "n": 2, "stream": stream}
+            got = await post(proxy.app, Route.CHAT, body)
+    verdicts = [attempt.verdict for attempt in proxy.sink.attempts]
+    assert [found and found.kind for found in verdicts] == [AnomalyKind.REPETITION, None]
+    assert b" again" not in got.body
+    assert (got.status, got.headers["x-specwatch-attempts"]) == (200, "2")
+    if stream:
+        assert got.is_done
+    else:
+        texts = [choice["message"]["content"] for choice in got.json()["choices"]]
+        assert texts == ["".join(prose)] * 2
