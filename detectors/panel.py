@@ -3,7 +3,7 @@
 Fails open: a detector that crashes is counted and retired, the stream goes on.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from detectors.detector import Detector
 from detectors.observation import Observation
@@ -12,12 +12,22 @@ from detectors.verdict import Verdict
 
 
 class Panel:
-    """Shows each observation to every detector; the first verdict counts."""
+    """Shows each observation to every detector; the first verdict counts.
 
-    __slots__ = ("_detectors", "_estimate", "_tokens", "crashed")
+    Args:
+        only_on_steps: those among them that look at nothing but acceptance: they are spared an
+            observation that counts neither steps nor tokens.
+    """
 
-    def __init__(self, detectors: Sequence[Detector]) -> None:
+    __slots__ = ("_detectors", "_estimate", "_tokens", "_without_steps", "crashed")
+
+    def __init__(
+        self, detectors: Sequence[Detector], only_on_steps: Collection[Detector] = ()
+    ) -> None:
         self._detectors = list(detectors)
+        self._without_steps = self._detectors
+        if only_on_steps:
+            self._without_steps = [one for one in detectors if one not in only_on_steps]
         self._tokens = 0
         self._estimate: TokenEstimate | None = None  # where the engine tells no counts
         self.crashed: list[str] = []
@@ -49,7 +59,8 @@ class Panel:
             self._estimate = self._estimate or TokenEstimate()
             self._tokens += self._estimate.push(observation.text)
         found: Verdict | None = None
-        for detector in self._detectors:
+        is_text_only = observation.new_tokens is observation.steps is None
+        for detector in self._without_steps if is_text_only else self._detectors:
             try:
                 verdict = detector.update(observation, self._tokens)
             except Exception:  # supervisor, as above
@@ -62,3 +73,4 @@ class Panel:
     def _retire(self, detector: Detector) -> None:
         self.crashed.append(detector.name)
         self._detectors = [each for each in self._detectors if each is not detector]
+        self._without_steps = [each for each in self._without_steps if each is not detector]

@@ -52,9 +52,8 @@ class DefaultPanel(Panel):
         )
         # Acceptance reads repetition, the fusion reads all: each comes after what it reads.
         detectors: list[Detector] = [self.repetition, self.acceptance, self.text, self.fusion]
-        if not baselines:
-            detectors += self._published(thresholds)
-        super().__init__(detectors)
+        published = [] if baselines else self._published(thresholds)
+        super().__init__([*detectors, *published], only_on_steps=published)
 
     def _published(self, thresholds: AcceptanceThresholds) -> list[Detector]:
         # Names, not ``self``: a cycle would wait for the collector.

@@ -20,6 +20,7 @@ _PIECE = re.compile(
     r"|\s+"
     r"|[\x00-\x7f]"
 )
+_SHORT_WORD = 10  # characters, with the space
 _LONGEST_TAIL = 32  # characters; only runs of one class can be longer, and those may be cut
 
 # First bytes of UTF-8 sequences -> hundredths of a token that such a character adds to its run.
@@ -69,6 +70,17 @@ def estimate_tokens(text: str) -> float:
     return pieces if text.isascii() else pieces + _beyond_ascii(text) / _WHOLE
 
 
+def _is_new_word(text: str) -> bool:
+    """A space and a short word in small letters: a piece of its own after all but a space."""
+    return (
+        text[0] == " "
+        and len(text) <= _SHORT_WORD
+        and text.islower()
+        and text.isascii()
+        and text[1:].isalpha()
+    )
+
+
 class TokenEstimate:
     """Counts a text that comes in pieces. However it is cut, the sum is that of the whole."""
 
@@ -88,11 +100,16 @@ class TokenEstimate:
         """Takes more text; returns how many tokens are new (at least 0)."""
         if not text:
             return 0
-        pieces = _PIECE.findall(self._tail + text)
-        self._tail = pieces[-1][-_LONGEST_TAIL:]
-        self._closed += _WHOLE * (len(pieces) - 1)
-        if not text.isascii():
-            self._closed += _beyond_ascii(text)
+        if _is_new_word(text) and not self._tail[-1:].isspace():
+            # Most tokens of prose: they close the piece before and are one. No need to cut.
+            self._closed += _WHOLE if self._tail else 0
+            self._tail = text
+        else:
+            pieces = _PIECE.findall(self._tail + text)
+            self._tail = pieces[-1][-_LONGEST_TAIL:]
+            self._closed += _WHOLE * (len(pieces) - 1)
+            if not text.isascii():
+                self._closed += _beyond_ascii(text)
         # A piece can merge with the one before it ("." and "word"): never count backwards.
         before, now = self._counted, (self._closed + _WHOLE) // _WHOLE
         if now <= before:

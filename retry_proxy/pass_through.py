@@ -129,7 +129,7 @@ async def _answer(response: UpstreamResponse, send: Send, extra_headers: Headers
     try:
         headers = encode_headers([*for_client(response.headers), *extra_headers])
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
-        async for data in response.chunks(None, None):
+        while data := await response.next(None):
             await send({"type": "http.response.body", "body": data, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
     finally:

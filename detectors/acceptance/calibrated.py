@@ -144,7 +144,7 @@ def low_verdict(test: SequentialAcceptance, tokens: int) -> Verdict:
         evidence["accept_length_before"] = test.accept_length_before
     return Verdict(
         kind=AnomalyKind.GARBLED,
-        detector=CalibratedAcceptance.name,
+        detector="acceptance",
         score=test.low.bits,
         onset_token=test.low.onset_token,
         alarm_token=tokens,

@@ -34,6 +34,7 @@ class Repetition:
         "_reads_ids",
         "_text",
         "_tokens",
+        "is_watching",
     )
 
     def __init__(self) -> None:
@@ -44,12 +45,8 @@ class Repetition:
         self._due = BLOCK_MAX  # pending symbols, or bytes of text, to wait for
         self._counts = NOTHING  # characters of the copies since the first
         self._evidence = 0.0
+        self.is_watching = False  # half the evidence for an alarm
         self._tokens = 0  # generated up to the last block
-
-    @property
-    def is_watching(self) -> bool:
-        """Half the evidence for an alarm."""
-        return self._evidence >= _WATCH_FROM
 
     @property
     def period(self) -> int | None:
@@ -154,12 +151,14 @@ class Repetition:
         cycle.push(block)
         if not cycle.period:
             self._evidence = 0.0
+            self.is_watching = False
             return None
         if cycle.span != span + len(block):  # another copy is followed now
             self._counts = NOTHING
         self._counts = self._counts.plus(text)
         if cycle.span < _WEIGHED_FROM:
             self._evidence = 0.0
+            self.is_watching = False
             return None
         return self._weigh(classify(self._counts, text), tokens)
 
@@ -171,6 +170,7 @@ class Repetition:
         exact = cycle.matched / needed_exact(period, content, before, is_text=is_text)
         near = near_evidence(cycle.span, cycle.changed, period, content)
         self._evidence = max(exact, near, 0.0)
+        self.is_watching = self._evidence >= _WATCH_FROM
         if self._evidence < 1.0:
             return None
         return self._verdict(cycle.matched if exact >= 1.0 else cycle.span, exact < 1.0, tokens)

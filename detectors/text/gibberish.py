@@ -64,7 +64,8 @@ class Gibberish:
 
     name = "text"
     __slots__ = (
-        "_block_characters", "_block_token", "_characters", "_dating", "_letters", "_may_skip",
+        "_block_characters", "_block_token", "_characters", "_dating", "_is_suspicious", "_letters",
+        "_may_skip",
         "_onset_chain", "_onset_rare", "_onset_soup", "_pending", "_rank", "_run_on", "_soup",
         "_soup_score", "_start_token", "_surprise", "_thresholds", "_token_ids", "_witness",
     )  # fmt: skip
@@ -81,6 +82,7 @@ class Gibberish:
         self._start_token = 0  # where the block that is read began ...
         self._block_token = 0  # ... and where it ends
         self._may_skip = False
+        self._is_suspicious = False  # the last block read was past the watch level
         self._letters = 0  # Latin ones, until there are other characters
         self._soup = SoupScore()
         self._characters: CharacterScore | None = None  # most streams never need one
@@ -118,9 +120,9 @@ class Gibberish:
 
     @property
     def is_watching(self) -> bool:
-        if self._witness is not None and self._witness.vouches:
+        if not self._is_suspicious:
             return False
-        return self.corroborates(self._thresholds.watch_share)
+        return self._witness is None or not self._witness.vouches
 
     @property
     def level(self) -> float:
@@ -222,6 +224,7 @@ class Gibberish:
         self._surprise = self._soup.log_odds + _RARE_SHARE * min(self.rare_score, _MOST_RARE)
         self._soup_score = max(self._surprise, min(self._surprise, before) + _STEADY)
         self._start_token = end_token
+        self._is_suspicious = self.corroborates(self._thresholds.watch_share)
 
     def _read_characters(self, block: str, row: bytes, has_control: bool, start_token: int) -> None:
         if self._characters is None:

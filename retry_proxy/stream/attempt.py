@@ -96,6 +96,7 @@ class Attempt:
             deque(maxlen=4096) if config.capture_text else None
         )
         self._tail = TextTail(kept_characters) if kept_characters else None
+        self._keeps_text = config.capture_text or kept_characters > 0
         self._has_upper_bound = False
         self.accepted_per_step = bytearray()
         self.totals = Totals()
@@ -190,8 +191,14 @@ class Attempt:
 
         Runs within the socket's callback: a task would be woken for every token otherwise.
         """
-        if self._parser.is_empty and self._may_be_plain:
-            text = self._answer.plain_text(data)
+        answer = self._answer
+        if (
+            self.verdict is None
+            and not self._keeps_text
+            and not answer.hold.held
+            and self._parser.is_empty
+        ):
+            text = answer.plain_text(data)
             if text is not None:
                 goes_on = self._take_plain(data, text)
                 if goes_on is not None:
@@ -208,16 +215,6 @@ class Attempt:
             if self._stopped_by is not None or self._is_complete:
                 return False
         return self._release()
-
-    @property
-    def _may_be_plain(self) -> bool:
-        """Nothing is held, and nobody keeps the texts."""
-        return (
-            self.verdict is None
-            and not self._answer.hold.held
-            and self._tail is None
-            and self._samples is None
-        )
 
     def _take_plain(self, data: bytes, text: str) -> bool | None:
         """An event that says this text and nothing else; ``None``: it has to be read in full."""
@@ -353,7 +350,7 @@ async def drain(response: UpstreamResponse) -> None:
     """Reads what follows ``[DONE]``, so that the connection can be used again."""
     try:
         async with asyncio.timeout(_DRAIN_SECONDS):
-            async for _ in response.chunks(_DRAIN_SECONDS, _DRAIN_SECONDS):
+            while await response.next(_DRAIN_SECONDS):
                 pass
     except (UpstreamError, TimeoutError):
         pass

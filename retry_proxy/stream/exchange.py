@@ -1,7 +1,7 @@
 """One request and its answer on a connection to a replica, as it arrives. Opens no socket."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Protocol
 
 from retry_proxy.errors import StreamCut, StreamStalled, UpstreamError
@@ -81,37 +81,30 @@ class Exchange:
             raise self._error
         return self._is_complete and not self._waiting
 
-    async def chunks(
-        self, first_timeout_seconds: float | None, stall_timeout_seconds: float | None
-    ) -> AsyncIterator[bytes]:
-        """The body as it comes, for readers that are slower than a call.
+    async def next(self, timeout_seconds: float | None) -> bytes:
+        """What has arrived since, for readers that wait in between; empty at the end.
 
         Raises:
-            StreamCut, StreamStalled: as in ``feed``.
+            StreamCut: the connection broke.
+            StreamStalled: nothing came in time.
         """
-        limit = first_timeout_seconds
-        while True:
-            if not self._waiting and not self._is_over:
-                try:
-                    async with asyncio.timeout(limit):
-                        await self._change()
-                except TimeoutError as error:
-                    raise StreamStalled(f"no byte for {limit} s") from error
-            if self._waiting:
-                yield self._drain_waiting()
-                limit = stall_timeout_seconds
-            elif self._error is not None:
-                raise self._error
-            elif self._is_complete:
-                return
+        if not self._waiting and not self._is_over:
+            try:
+                async with asyncio.timeout(timeout_seconds):
+                    await self._change()
+            except TimeoutError as error:
+                raise StreamStalled(f"no byte for {timeout_seconds} s") from error
+        if self._waiting:
+            return self._drain_waiting()
+        if self._error is not None:
+            raise self._error
+        return b""
 
     async def read(self, limit_bytes: int) -> bytes:
         """The body up to a limit."""
         parts = bytearray()
-        async for data in self.chunks(_READ_TIMEOUT_SECONDS, _READ_TIMEOUT_SECONDS):
+        while len(parts) < limit_bytes and (data := await self.next(_READ_TIMEOUT_SECONDS)):
             parts += data
-            if len(parts) >= limit_bytes:
-                break
         return bytes(parts[:limit_bytes])
 
     def pause(self) -> None:

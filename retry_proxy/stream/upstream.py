@@ -1,6 +1,6 @@
 """The one seam to the network."""
 
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable
 from typing import Protocol
 
 from retry_proxy.headers import Headers
@@ -37,10 +37,8 @@ class UpstreamResponse(Protocol):
         """Goes on reading."""
         ...
 
-    def chunks(
-        self, first_timeout_seconds: float | None, stall_timeout_seconds: float | None
-    ) -> AsyncIterator[bytes]:
-        """The body as it comes, for readers that wait in between. Raises as ``feed``."""
+    async def next(self, timeout_seconds: float | None) -> bytes:
+        """What has arrived since, empty at the end. Raises as ``feed``."""
         ...
 
     async def read(self, limit_bytes: int) -> bytes:
