@@ -20,7 +20,9 @@ _PIECE = re.compile(
     r"|\s+"
     r"|[\x00-\x7f]"
 )
-_SHORT_WORD = 10  # characters, with the space
+# A piece of its own after anything but a blank.
+_NEW_WORD = re.compile(" [a-z]{1,9}")
+_BLANKS = " \t\r\n\v\f\x1c\x1d\x1e\x1f"
 _LONGEST_TAIL = 32  # characters; only runs of one class can be longer, and those may be cut
 
 # First bytes of UTF-8 sequences -> hundredths of a token that such a character adds to its run.
@@ -70,17 +72,6 @@ def estimate_tokens(text: str) -> float:
     return pieces if text.isascii() else pieces + _beyond_ascii(text) / _WHOLE
 
 
-def _is_new_word(text: str) -> bool:
-    """A space and a short word in small letters: a piece of its own after all but a space."""
-    return (
-        text[0] == " "
-        and len(text) <= _SHORT_WORD
-        and text.islower()
-        and text.isascii()
-        and text[1:].isalpha()
-    )
-
-
 class TokenEstimate:
     """Counts a text that comes in pieces. However it is cut, the sum is that of the whole."""
 
@@ -100,9 +91,9 @@ class TokenEstimate:
         """Takes more text; returns how many tokens are new (at least 0)."""
         if not text:
             return 0
-        if _is_new_word(text) and not self._tail[-1:].isspace():
+        if _NEW_WORD.fullmatch(text) and self._tail[-1:] not in _BLANKS:
             # Most tokens of prose: they close the piece before and are one. No need to cut.
-            self._closed += _WHOLE if self._tail else 0
+            self._closed += _WHOLE
             self._tail = text
         else:
             pieces = _PIECE.findall(self._tail + text)

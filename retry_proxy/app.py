@@ -15,7 +15,6 @@ from retry_proxy.body import ClientGone, read_body, run_while_connected
 from retry_proxy.config import ProxyConfig
 from retry_proxy.decide.hold_bounds import HoldBounds
 from retry_proxy.decide.release import ReleasePolicy
-from retry_proxy.edge import WRITER
 from retry_proxy.engines.call import Route, parse_call
 from retry_proxy.errors import ClientError, error_body_for
 from retry_proxy.events import EventSink
@@ -25,6 +24,7 @@ from retry_proxy.pass_through import PassThrough
 from retry_proxy.stream.client import ClientStream
 from retry_proxy.stream.relay import Relay, Services
 from retry_proxy.stream.text_tail import TextSink
+from retry_proxy.stream.writer import WRITER
 from retry_proxy.watch import Learned, PanelBuilder
 
 

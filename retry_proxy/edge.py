@@ -8,14 +8,9 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import (
-    STATUS_LINE,
-    HttpToolsProtocol,
-    RequestResponseCycle,
-)
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-WRITER = "specwatch.writer"
-"""Name of the ASGI extension under which a request's ``BodyWriter`` is found."""
+from retry_proxy.stream.writer import WRITER, BodyWriter
 
 # With an underscore some servers take them for the real ones.
 _LOOKALIKES = frozenset({b"content_length", b"transfer_encoding"})
@@ -46,34 +41,6 @@ class Refused(Exception):
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
         self.status = status
-
-
-class BodyWriter:
-    """Writes the body of a streamed response at once, past ASGI.
-
-    A call where ASGI has a coroutine, a dict and an awaited event for each piece. The head, and the
-    end, go through ASGI.
-    """
-
-    __slots__ = ("_cycle",)
-
-    def __init__(self, cycle: RequestResponseCycle) -> None:
-        self._cycle = cycle
-
-    @property
-    def is_full(self) -> bool:
-        """The client does not keep up: wait (by ASGI's ``send``) before more is written."""
-        return self._cycle.flow.write_paused
-
-    def write(self, data: bytes) -> None:
-        """Sends bytes of a body whose head was sent."""
-        cycle = self._cycle
-        if cycle.disconnected:
-            return
-        assert cycle.response_started, "the head comes first"
-        cycle.transport.write(
-            b"%x\r\n%b\r\n" % (len(data), data) if cycle.chunked_encoding else data
-        )
 
 
 class EdgeProtocol(HttpToolsProtocol):

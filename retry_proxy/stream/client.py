@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import msgspec
 from starlette.types import Message, Send
 
-from retry_proxy.edge import BodyWriter
 from retry_proxy.errors import ErrorBody, error_body
 from retry_proxy.headers import encode_headers
+from retry_proxy.stream.writer import BodyWriter
 
 HeaderPairs = Sequence[tuple[str, str]]
 

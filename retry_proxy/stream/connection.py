@@ -12,8 +12,8 @@ from retry_proxy.stream.exchange import Exchange, cut
 _MAX_HEAD_BYTES = 64 * 1024
 
 
-class Connection(asyncio.Protocol):
-    """A socket that is used for one request after the other.
+class Connection:
+    """A socket that is used for one request after the other; an ``asyncio.Protocol`` by its shape.
 
     Args:
         on_idle: told when an answer is complete and the connection can be used again.
@@ -92,6 +92,9 @@ class Connection(asyncio.Protocol):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._fail(f"not HTTP ({type(error).__name__})")
             self.abort()
+
+    def eof_received(self) -> None:
+        """The socket is closed then, and ``connection_lost`` comes."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None

@@ -49,12 +49,12 @@ class PlainEvents:
 
     def text_of(self, data: bytes) -> str | None:
         """The text of ``data``, if it is exactly one such event; else ``None``."""
-        end = len(data) - len(self._after)
         if len(data) < self._shortest or not self._shortest:
             return None
-        if not data.startswith(self._before) or not data.endswith(self._after):
+        before, after = self._before, self._after
+        if not data.startswith(before) or not data.endswith(after):
             return None
-        start = len(self._before)
+        start, end = len(before), len(data) - len(after)
         try:
             if _UNESCAPED.fullmatch(data, start, end):
                 return data[start:end].decode()

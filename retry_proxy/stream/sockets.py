@@ -9,7 +9,7 @@ import ssl
 from collections import deque
 from collections.abc import AsyncIterable, Awaitable, Callable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 from urllib.parse import urlsplit
 
 from retry_proxy.errors import ConnectFailed, StreamCut, StreamStalled
@@ -172,7 +172,7 @@ class _Tracked(Connection):
 
 async def _connect_to_any(
     loop: asyncio.AbstractEventLoop,
-    make: Callable[[], Connection],
+    make: Callable[[], Any],  # connections are protocols by their shape
     addresses: list[str],
     origin: Origin,
     tls: ssl.SSLContext | bool | None,
@@ -191,7 +191,7 @@ async def _connect_to_any(
         except OSError as failed:
             error = failed
         else:
-            return connection
+            return cast("Connection", connection)
     raise error
 
 

@@ -10,7 +10,8 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from retry_proxy.edge import WRITER, BodyWriter, EdgeLimits, edge_protocol
+from retry_proxy.edge import EdgeLimits, edge_protocol
+from retry_proxy.stream.writer import WRITER, BodyWriter
 
 GOOD = b"GET /x HTTP/1.1\r\nhost: a\r\n\r\n"
 
