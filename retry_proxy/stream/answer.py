@@ -56,11 +56,14 @@ class Answer:
         """The text of a plain event that may go on as it is; ``None``: read it in full."""
         return self._plain.text_of(data)
 
-    def pass_on(self, data: bytes, text: str, tokens: int) -> bool:
-        """Sends a plain event; false if something waits for ``flush``."""
+    def write_plain(self, data: bytes) -> bool:
+        """Sends a plain event; false if it waits for ``flush``. ``count_plain`` has to follow."""
+        return self._client.write(data)
+
+    def count_plain(self, text: str, tokens: int) -> None:
+        """Counts the text of plain events that were written."""
         self._encoder.count_plain(tokens)
         self.hold.pass_on(text, tokens, time.monotonic())
-        return self._client.write(data)
 
     async def flush(self) -> None:
         """Sends what waits; returns when the client has room for more."""

@@ -26,6 +26,7 @@ from retry_proxy.errors import (
 from retry_proxy.headers import Headers
 from retry_proxy.stream.answer import Answer
 from retry_proxy.stream.choice_panels import ChoicePanels
+from retry_proxy.stream.plain_lane import PlainLane
 from retry_proxy.stream.sse import SseParser
 from retry_proxy.stream.text_tail import EndedText, TextTail
 from retry_proxy.stream.upstream import Upstream, UpstreamResponse
@@ -97,6 +98,7 @@ class Attempt:
         )
         self._tail = TextTail(kept_characters) if kept_characters else None
         self._keeps_text = config.capture_text or kept_characters > 0
+        self._lane = PlainLane(answer, reader)
         self._has_upper_bound = False
         self.accepted_per_step = bytearray()
         self.totals = Totals()
@@ -134,6 +136,7 @@ class Attempt:
         except UpstreamError as error:
             end = await self._end_of_broken(error)
         finally:
+            self._book_passed()
             if not is_kept:
                 response.close()
         return end, response if is_kept else None
@@ -191,18 +194,11 @@ class Attempt:
 
         Runs within the socket's callback: a task would be woken for every token otherwise.
         """
-        answer = self._answer
-        if (
-            self.verdict is None
-            and not self._keeps_text
-            and not answer.hold.held
-            and self._parser.is_empty
-        ):
-            text = answer.plain_text(data)
-            if text is not None:
-                goes_on = self._take_plain(data, text)
-                if goes_on is not None:
-                    return goes_on
+        goes_on = self._lane.pass_on(data) if self._parser.is_empty else None
+        if goes_on is not None:
+            return goes_on if not self._lane.is_due else self._judge_passed() and goes_on
+        if not self._judge_passed():
+            return False
         for event in self._parser.feed(data):
             if event.data is None:
                 continue
@@ -216,28 +212,21 @@ class Attempt:
                 return False
         return self._release()
 
-    def _take_plain(self, data: bytes, text: str) -> bool | None:
-        """An event that says this text and nothing else; ``None``: it has to be read in full."""
-        seen = self._reader.read_plain(text)
+    def _judge_passed(self) -> bool:
+        """Judges what the lane passed on; false if the attempt must stop."""
+        seen = self._lane.settle()
         if seen is None:
-            return None
-        tokens = seen.estimated_tokens or 0
-        verdict = self._panel.update_single(seen)
-        if verdict is None and not self._panel.is_watching:
-            self.totals.tokens += tokens
-            return self._answer.pass_on(data, text, tokens)
-        piece = Piece(
-            payload=_decode(data[len(b"data:") :]),
-            raw=data,
-            observation=seen,
-            text=text,
-            tokens=tokens,
-            is_estimated=True,
-            has_output=True,
-        )
-        self._book(piece)
-        self._stopped_by = self._on_verdict(verdict)
-        return False if self._stopped_by is not None else self._release()
+            return True
+        self.totals.tokens += seen.estimated_tokens or 0
+        self._stopped_by = self._on_verdict(self._panel.update_single(seen))
+        self._lane.is_open = self.verdict is None and not self._panel.is_watching
+        return self._stopped_by is None
+
+    def _book_passed(self) -> None:
+        """The same for the books alone: the stream is over."""
+        seen = self._lane.settle()
+        if seen is not None:
+            self.totals.tokens += seen.estimated_tokens or 0
 
     def _read_piece(self, data: bytes, raw: bytes) -> Piece:
         try:
@@ -286,8 +275,10 @@ class Attempt:
     def _release(self) -> bool:
         """Passes on what may go; false if something waits to be flushed."""
         hold = self._answer.hold
+        is_watching = self._panel.is_watching
+        self._lane.is_open = self.verdict is None and not is_watching and not self._keeps_text
         can_release = self._policy.can_release(
-            is_watching=self._panel.is_watching and not self._is_let_through,
+            is_watching=is_watching and not self._is_let_through,
             tokens=hold.answer_tokens,
             is_complete=False,
         )
@@ -329,6 +320,7 @@ class Attempt:
             return AttemptEnd(EndKind.COMPLETED, verdict=self.verdict)
         if isinstance(error, EngineReportedError):
             self.has_ended = True
+        self._book_passed()
         if self._answer.has_released:
             self._release()
             await self._answer.flush()

@@ -17,12 +17,17 @@ class Connection:
 
     Args:
         on_idle: told when an answer is complete and the connection can be used again.
+        opened: it is in there as long as its socket is open.
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, on_idle: Callable[["Connection"], None]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        on_idle: Callable[["Connection"], None],
+        opened: set["Connection"],
     ) -> None:
         self._loop = loop
+        self._opened = opened
         self._on_idle = on_idle
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
@@ -79,6 +84,7 @@ class Connection:
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._opened.add(self)
         self._transport = cast("asyncio.Transport", transport)  # uvloop's has its own base
 
     def data_received(self, data: bytes) -> None:
@@ -98,6 +104,7 @@ class Connection:
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        self._opened.discard(self)
         if self._writable is not None and not self._writable.done():
             self._writable.set_result(None)
         exchange = self._exchange

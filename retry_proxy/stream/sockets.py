@@ -124,7 +124,7 @@ class SocketUpstream:
         loop = asyncio.get_running_loop()
 
         def make() -> Connection:
-            return _Tracked(loop, lambda one: self._keep(origin, one), self._open)
+            return Connection(loop, lambda one: self._keep(origin, one), self._open)
 
         tls: ssl.SSLContext | bool | None = None
         if origin.scheme == "https":
@@ -147,27 +147,6 @@ class SocketUpstream:
         while idle and now - idle[0].idle_since >= _KEEP_ALIVE_SECONDS:
             idle.popleft().abort()
         idle.append(connection)
-
-
-class _Tracked(Connection):
-    """Known to its owner as long as its socket is open."""
-
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        on_idle: Callable[[Connection], None],
-        opened: set[Connection],
-    ) -> None:
-        super().__init__(loop, on_idle)
-        self._opened = opened
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._opened.add(self)
-        super().connection_made(transport)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._opened.discard(self)
-        super().connection_lost(exc)
 
 
 async def _connect_to_any(
