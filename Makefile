@@ -4,7 +4,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types lock clean
+.PHONY: help demo test test-plain test-compiled compiled lint format types lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -20,8 +20,26 @@ help: ## this list
 demo: $(READY) ## two engine replicas, one of them sick, first without and then with the proxy
 	@exec $(BIN)/specwatch demo $(ARGS)
 
-test: lint types ## the gate: format, lint, types, tests
+test: lint types test-plain test-compiled ## the gate: format, lint, types, tests, also compiled
+
+test-plain: $(READY) ## the tests
 	$(BIN)/python -m pytest $(ARGS)
+
+compiled: $(READY) ## a wheel in dist/ with the hot modules compiled (needs a C compiler)
+	SPECWATCH_COMPILE=1 $(PIP) wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+
+# Beside the sources, so that nothing compiled gets into them.
+test-compiled: $(READY) ## the tests of detectors and proxy, compiled
+	@if ! command -v cc >/dev/null && ! command -v gcc >/dev/null; then \
+	  echo "No C compiler: the compiled modules are not tested (Debian: gcc)." >&2; \
+	  [ "$${CI:-}" != true ]; exit; fi; \
+	rm -rf build/compiled dist/compiled; mkdir -p build/compiled; \
+	echo "Compiling the hot modules: about two minutes."; \
+	SPECWATCH_COMPILE=1 $(PIP) wheel --quiet --no-deps --no-build-isolation --wheel-dir dist/compiled .; \
+	$(PIP) install --quiet --no-deps --target build/compiled dist/compiled/*.whl; \
+	cp -r pyproject.toml tests deploy build/compiled/; \
+	cd build/compiled; SPECWATCH_COMPILE=1 ../../$(BIN)/python -m pytest $(ARGS) \
+	  tests/test_compiled.py tests/detectors tests/retry_proxy
 
 lint: $(READY) ## ruff: format and rules, changes nothing
 	$(BIN)/ruff format --check .
