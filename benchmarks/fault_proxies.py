@@ -125,8 +125,8 @@ def envoy(program: str) -> Proxy:
         program,
         command,
         ["--version"],
-        "round robin, `retry_on: 5xx,reset,connect-failure,refused-stream`, 5 retries to hosts not"
-        f" yet tried, `max_retries: 1000`, stream and per-try idle timeout {STALL_SECONDS} s",
+        "round robin, `retry_on: 5xx,reset,connect-failure,refused-stream,gateway-error`, 5 retries"
+        f" to hosts not yet tried, `max_retries: 1000`, stream and per-try idle timeout {STALL_SECONDS} s",
     )
 
 
