@@ -126,7 +126,8 @@ def envoy(program: str) -> Proxy:
         command,
         ["--version"],
         "round robin, `retry_on: 5xx,reset,connect-failure,refused-stream,gateway-error`, 5 retries"
-        f" to hosts not yet tried, `max_retries: 1000`, stream and per-try idle timeout {STALL_SECONDS} s",
+        " to hosts not yet tried, `max_retries: 1000`, stream and per-try idle timeout"
+        f" {STALL_SECONDS} s",
     )
 
 
