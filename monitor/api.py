@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from detectors.verdict import AnomalyKind
+from monitor.admin_api import ReadGate, gated_route
 from monitor.monitor import Monitor
 from monitor.ports import ReplicaSource, ReplicaView
 from monitor.records import IncidentFilter
@@ -44,12 +45,18 @@ def replica_row(replica: ReplicaView) -> dict[str, object]:
     }
 
 
-def build_router(monitor: Monitor, fleet: ReplicaSource) -> APIRouter:
-    """Every route of the monitor; the fleet's gauges join its metrics."""
+def build_router(monitor: Monitor, fleet: ReplicaSource, admin_key: str | None = None) -> APIRouter:
+    """Every route of the monitor; the fleet's gauges join its metrics.
+
+    Args:
+        admin_key: needed for all but ``/health`` and ``/ready``, if there is one.
+    """
     monitor.watch_fleet(fleet)
-    router = APIRouter(tags=["monitor"])
-    _add_probes(router, fleet)
+    router = APIRouter(tags=["monitor"], route_class=gated_route(ReadGate(admin_key)))
     _add_records(router, monitor)
+    probes = APIRouter(tags=["probes"])
+    _add_probes(probes, fleet)
+    router.include_router(probes)
 
     @router.get("/metrics")
     async def metrics() -> Response:

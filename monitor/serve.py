@@ -5,10 +5,12 @@ import logging
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from types import FrameType
 
 import uvicorn
 import uvloop
+from fastapi import FastAPI
 
 from monitor.admin_api import build_admin_router
 from monitor.api import build_router
@@ -22,6 +24,7 @@ from monitor.ports import Store
 from monitor.store.exchange import RedisExchange
 from monitor.store.memory import MemoryStore
 from monitor.store.redis import RedisStore, connect
+from retry_proxy.access import ApiKeys
 from retry_proxy.app import build_app
 from retry_proxy.config import ProxyConfig
 from retry_proxy.edge import EdgeLimits, edge_protocol
@@ -60,6 +63,47 @@ def build_judge(config: MonitorConfig, monitor: Monitor) -> Judge | None:
     return judge
 
 
+def read_api_keys(config: MonitorConfig) -> ApiKeys | None:
+    """The clients' keys, if a file of them is given.
+
+    Raises:
+        InvalidOptions: it cannot be read, or holds no keys.
+    """
+    if config.api_keys is None:
+        return None
+    try:
+        return ApiKeys.from_text(Path(config.api_keys).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, InvalidConfig) as error:
+        raise InvalidOptions(f"api_keys: {config.api_keys}: {error}") from error
+
+
+def compose(
+    proxy: ProxyConfig,
+    config: MonitorConfig,
+    monitor: Monitor,
+    fleet: Fleet,
+    judge: Judge | None = None,
+) -> FastAPI:
+    """The whole application: every route that ``specwatch serve`` has.
+
+    Raises:
+        InvalidOptions: a file that the options name cannot be used.
+    """
+    routers = [
+        build_router(monitor, fleet, config.admin_key),
+        build_admin_router(fleet, config.admin_key),
+    ]
+    return build_app(
+        proxy,
+        sink=monitor,
+        fleet=fleet,
+        routers=routers,
+        text_sink=judge,
+        learned=read_learned(config),
+        api_keys=read_api_keys(config),
+    )
+
+
 def run(proxy: ProxyConfig, config: MonitorConfig) -> None:
     """Serve until SIGTERM or SIGINT; running answers then get the grace time to end."""
     logging.basicConfig(
@@ -72,15 +116,11 @@ def run(proxy: ProxyConfig, config: MonitorConfig) -> None:
 
 
 async def _serve(proxy: ProxyConfig, config: MonitorConfig) -> None:
-    learned = read_learned(config)
     monitor = Monitor(build_store(config))
     fleet = Fleet(proxy, monitor)
     monitor.watch_detectors(fleet.detector_errors)
     judge = build_judge(config, monitor)
-    routers = [build_router(monitor, fleet), build_admin_router(fleet, config.admin_key)]
-    app = build_app(
-        proxy, sink=monitor, fleet=fleet, routers=routers, text_sink=judge, learned=learned
-    )
+    app = compose(proxy, config, monitor, fleet, judge)
     server = uvicorn.Server(
         uvicorn.Config(
             app,

@@ -9,8 +9,9 @@ from contextlib import asynccontextmanager
 
 from fastapi import APIRouter, FastAPI
 from starlette.routing import Route as HttpRoute
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from retry_proxy.access import ApiKeys, Gate
 from retry_proxy.body import ClientGone, read_body, run_while_connected
 from retry_proxy.config import ProxyConfig
 from retry_proxy.decide.hold_bounds import HoldBounds
@@ -36,6 +37,7 @@ def build_app(
     routers: Sequence[APIRouter] = (),
     text_sink: TextSink | None = None,
     learned: Learned | None = None,
+    api_keys: ApiKeys | None = None,
 ) -> FastAPI:
     """Composes the proxy.
 
@@ -43,6 +45,7 @@ def build_app(
         routers: mounted before the pass-through of everything else.
         text_sink: gets the text of ended attempts; without one no text is kept.
         learned: baselines and weights; without them the packaged ones.
+        api_keys: needed for everything but the routers, which see to themselves.
     """
 
     @asynccontextmanager
@@ -62,12 +65,18 @@ def build_app(
     )
     services = build_services(config, sink, fleet, text_sink, learned)
     pass_through = PassThrough(fleet)
+
+    def gated(endpoint: ASGIApp) -> ASGIApp:
+        if api_keys is None and config.engine_api_key is None:
+            return endpoint
+        return Gate(endpoint, api_keys, config.engine_api_key)
+
     for route in Route:
-        endpoint = GenerationEndpoint(route, services, pass_through)
+        endpoint = gated(GenerationEndpoint(route, services, pass_through))
         app.router.routes.append(HttpRoute(route.value, endpoint, methods=["POST"]))
     for router in routers:
         app.include_router(router)
-    app.router.routes.append(HttpRoute("/{path:path}", pass_through))
+    app.router.routes.append(HttpRoute("/{path:path}", gated(pass_through)))
     return app
 
 

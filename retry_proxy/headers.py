@@ -17,6 +17,8 @@ _HOP_BY_HOP = frozenset(
         "upgrade",
     }
 )
+# What a client shows to be let in; it stops here where the proxy has keys of its own.
+CREDENTIALS = frozenset({b"authorization", b"x-api-key", b"api-key", b"cookie"})
 # Set anew for the connection to the replica.
 _OWN_ON_PASS_THROUGH = frozenset({"host", "content-length", "expect"})
 # A watched request's body is rewritten and its stream must come uncompressed.
@@ -64,6 +66,12 @@ def for_rewritten_body(headers: Headers | None) -> Headers:
 def authorization_only(headers: Headers) -> Headers:
     """What an abort on the client's behalf needs."""
     return [(name, value) for name, value in headers if name == "authorization"]
+
+
+def closing_if_expected(raw: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """For an answer before the body: a client that waits for ``100 Continue`` may send none."""
+    is_expected = any(name.lower() == b"expect" for name, _ in raw)
+    return [("connection", "close")] if is_expected else []
 
 
 def _decode(value: bytes) -> str:

@@ -137,18 +137,18 @@ async def test_replicas_are_added_by_a_file_and_by_order(
     async with session.post(orders, json=body) as response:
         assert response.status == 401
     states: dict[str, str] = {}
+    key = {"authorization": "Bearer secret"}
     async with asyncio.timeout(READY_SECONDS):
         while "http://127.0.0.1:9" not in states or first in states:
-            async with session.get(orders) as response:
+            async with session.get(orders, headers=key) as response:
                 told = json.loads(await response.text())["replicas"]
             states = {one["address"]: one["state"] for one in told}
             await asyncio.sleep(0.05)
-    key = {"authorization": "Bearer secret"}
     async with session.post(orders, json=body, headers=key) as response:
         assert response.status == 204
     async with session.post(f"{front}/v1/chat/completions", json=chat(60)) as response:
         assert "[DONE]" in await response.text()
-    async with session.get(f"{front}/metrics") as response:
+    async with session.get(f"{front}/metrics", headers=key) as response:
         exposition = await response.text()
     assert 'specwatch_fleet_troubles_total{kind="address_refused"} 1.0' in exposition
 
