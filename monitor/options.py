@@ -30,6 +30,7 @@ class MonitorConfig:
     api_keys: str | None = None
     redis: str | None = None
     keep_incidents: int = 1000
+    lame_duck_seconds: float = 5.0
     shutdown_grace_seconds: int = 60
     log_level: str = "info"
     judge: bool = False
@@ -50,6 +51,9 @@ class MonitorConfig:
             "shutdown_grace_seconds",
             "at least 0",
             self.shutdown_grace_seconds,
+        )
+        _check(
+            self.lame_duck_seconds >= 0, "lame_duck_seconds", "at least 0", self.lame_duck_seconds
         )
         _check(
             0 <= self.judge_sample_rate <= 1,
@@ -181,7 +185,10 @@ FLAGS: dict[str, Flag] = {
     ),
     "probe_interval_seconds": Flag("First pause between probes of an unreachable replica.", _TIMES),
     "probe_max_interval_seconds": Flag("Longest pause between such probes.", _TIMES),
-    "shutdown_grace_seconds": Flag("After SIGTERM, running answers may take this long.", _TIMES),
+    "lame_duck_seconds": Flag(
+        "After SIGTERM, /ready answers 503 and everything is still served for so long.", _TIMES
+    ),
+    "shutdown_grace_seconds": Flag("... and running answers may then take this long.", _TIMES),
     "max_body_bytes": Flag("Largest request body.", _TIMES),
     "max_event_bytes": Flag("Largest event of a stream.", _TIMES),
     "redis": Flag(

@@ -3,10 +3,8 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
-from types import FrameType
 
 import uvicorn
 import uvloop
@@ -14,6 +12,7 @@ from fastapi import FastAPI
 
 from monitor.admin_api import build_admin_router
 from monitor.api import build_router
+from monitor.drain import DrainingServer, Readiness
 from monitor.errors import InvalidOptions, JudgeUnavailable
 from monitor.judge.judge import Judge, JudgeOptions
 from monitor.judge.process import JudgeProcess, worker_command
@@ -83,6 +82,7 @@ def compose(
     monitor: Monitor,
     fleet: Fleet,
     judge: Judge | None = None,
+    readiness: Readiness | None = None,
 ) -> FastAPI:
     """The whole application: every route that ``specwatch serve`` has.
 
@@ -90,7 +90,7 @@ def compose(
         InvalidOptions: a file that the options name cannot be used.
     """
     routers = [
-        build_router(monitor, fleet, config.admin_key),
+        build_router(monitor, fleet, config.admin_key, readiness),
         build_admin_router(fleet, config.admin_key),
     ]
     return build_app(
@@ -105,7 +105,7 @@ def compose(
 
 
 def run(proxy: ProxyConfig, config: MonitorConfig) -> None:
-    """Serve until SIGTERM or SIGINT; running answers then get the grace time to end."""
+    """Serve until SIGTERM or SIGINT (see ``DrainingServer``)."""
     logging.basicConfig(
         level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
@@ -120,8 +120,9 @@ async def _serve(proxy: ProxyConfig, config: MonitorConfig) -> None:
     fleet = Fleet(proxy, monitor)
     monitor.watch_detectors(fleet.detector_errors)
     judge = build_judge(config, monitor)
-    app = compose(proxy, config, monitor, fleet, judge)
-    server = uvicorn.Server(
+    readiness = Readiness()
+    app = compose(proxy, config, monitor, fleet, judge, readiness)
+    server = DrainingServer(
         uvicorn.Config(
             app,
             host=config.host,
@@ -132,7 +133,9 @@ async def _serve(proxy: ProxyConfig, config: MonitorConfig) -> None:
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=config.shutdown_grace_seconds,
-        )
+        ),
+        readiness,
+        config.lame_duck_seconds,
     )
     logger.info("watching %s", ", ".join(proxy.replicas))
     exchange = None if config.redis is None else RedisExchange(connect(config.redis), fleet)
@@ -142,24 +145,4 @@ async def _serve(proxy: ProxyConfig, config: MonitorConfig) -> None:
         nullcontext() if exchange is None else exchange.running(),
     ):
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, fleet.reload)
-        with stopping_on_signal(server):
-            await server.serve()
-
-
-@contextmanager
-def stopping_on_signal(server: uvicorn.Server) -> Iterator[None]:
-    """SIGTERM and SIGINT stop ``server`` and nothing else.
-
-    uvicorn sends itself the signal again once it has stopped, which with the handlers that were
-    there before would end the process at once, before the store has written what waits.
-    """
-
-    def stop(_signal_number: int, _frame: FrameType | None) -> None:
-        server.should_exit = True
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        await server.serve()
