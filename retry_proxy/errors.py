@@ -5,7 +5,7 @@ ProxyError
 ├── RefusedAddress            it must not become a replica
 ├── UnknownReplica            an order for none of the fleet's
 ├── ClientError               the client's fault
-│   ├── InvalidBody             400: not JSON, not an object, a field of a wrong type
+│   ├── InvalidBody             400: not JSON, not an object, too deep, a wrong field
 │   └── BodyTooLarge            413
 ├── UpstreamError             the engine's fault: the attempt is retried
 │   ├── ProbeDenied             a probe needs a key (401, 403)
