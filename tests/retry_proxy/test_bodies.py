@@ -40,7 +40,8 @@ def test_one_level_more_is_refused(opening: bytes) -> None:
 
 def test_many_brackets_are_not_deep() -> None:
     """Within text, or side by side."""
-    for value in ({"text": "[" * 10_000}, {"messages": [{"content": [{}]}] * 500}):
+    values: list[object] = [{"text": "[" * 10_000}, {"messages": [{"content": [{}]}] * 500}]
+    for value in values:
         check_depth(msgspec.json.encode(value), value)
 
 
