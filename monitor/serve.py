@@ -118,7 +118,7 @@ def run(proxy: ProxyConfig, config: MonitorConfig) -> None:
 async def _serve(proxy: ProxyConfig, config: MonitorConfig) -> None:
     monitor = Monitor(build_store(config))
     fleet = Fleet(proxy, monitor)
-    monitor.watch_detectors(fleet.detector_errors)
+    monitor.watch_detectors(fleet.detector_errors, lambda: fleet.detector_time.seconds)
     judge = build_judge(config, monitor)
     readiness = Readiness()
     app = compose(proxy, config, monitor, fleet, judge, readiness)
