@@ -3,7 +3,7 @@
 Fails open: a detector that crashes is counted and retired, the stream goes on.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from detectors.detector import Detector
 from detectors.observation import Observation
@@ -69,6 +69,12 @@ class Panel:
             if verdict is not None and found is None:
                 found = verdict
         return found
+
+    def wrap(self, wrapper: Callable[[Detector], Detector]) -> None:
+        """Puts something around each detector; who does that knows why."""
+        wrapped = {id(one): wrapper(one) for one in self._detectors}
+        self._without_steps = [wrapped[id(one)] for one in self._without_steps]
+        self._detectors = [wrapped[id(one)] for one in self._detectors]
 
     def _retire(self, detector: Detector) -> None:
         self.crashed.append(detector.name)

@@ -4,19 +4,22 @@ What is ordered lasts until the process ends. A replica that a file, DNS or Kube
 drained, not removed: the list would bring it back.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from hashlib import sha256
 from hmac import compare_digest
 from ipaddress import ip_address
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Depends, HTTPException, Request, Response
+from fastapi import APIRouter, Body, HTTPException, Request, Response
+from fastapi.routing import APIRoute
 
 from monitor.ports import FleetOrders
 from retry_proxy.errors import RefusedAddress, UnknownReplica
 from retry_proxy.fleet.roster import Order
 
 Address = Annotated[str, Body(embed=True, max_length=2000)]
+
+_MAX_BODY_BYTES = 16 * 1024
 
 # Set by proxies in front: then the peer's address says nothing about who asks.
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
@@ -40,14 +43,57 @@ class AdminGate:
         """
         if self._digest is not None:
             if not compare_digest(sha256(_given_key(request).encode()).digest(), self._digest):
-                raise HTTPException(401, "an admin key is needed: authorization: Bearer KEY")
+                raise HTTPException(
+                    401,
+                    "an admin key is needed: authorization: Bearer KEY",
+                    {"www-authenticate": "Bearer"},
+                )
         elif not _is_local(request):
             raise HTTPException(403, "without --admin-key only this machine may do that")
 
 
+class ReadGate:
+    """Who may look: the holder of the admin key, and everybody where there is none.
+
+    Args:
+        key: ``None`` if none is configured.
+    """
+
+    def __init__(self, key: str | None) -> None:
+        self._gate = None if key is None else AdminGate(key)
+
+    def __call__(self, request: Request) -> None:
+        """Lets the request through.
+
+        Raises:
+            HTTPException: 401 without the right key.
+        """
+        if self._gate is not None:
+            self._gate(request)
+
+
+def gated_route(gate: Callable[[Request], None]) -> type[APIRoute]:
+    """Routes that ask the gate before anything of the body is read."""
+
+    class GatedRoute(APIRoute):
+        """Refuses first, then bounds the body, then reads it."""
+
+        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+            handle = super().get_route_handler()
+
+            async def handle_gated(request: Request) -> Response:
+                gate(request)
+                _check_length(request)
+                return await handle(request)
+
+            return handle_gated
+
+    return GatedRoute
+
+
 def build_admin_router(fleet: FleetOrders, key: str | None) -> APIRouter:
     """The routes that change the fleet."""
-    router = APIRouter(tags=["admin"], dependencies=[Depends(AdminGate(key))])
+    router = APIRouter(tags=["admin"], route_class=gated_route(AdminGate(key)))
     paths = {
         "/api/replicas": Order.ADD,
         **{f"/api/replicas/{order.value}": order for order in Order if order is not Order.ADD},
@@ -68,6 +114,15 @@ def _endpoint(fleet: FleetOrders, order: Order) -> Callable[[str], Awaitable[Res
         return Response(status_code=204)
 
     return give
+
+
+def _check_length(request: Request) -> None:
+    """An order is short and says how long it is."""
+    if "transfer-encoding" in request.headers:
+        raise HTTPException(411, "a content-length is needed")
+    length = request.headers.get("content-length", "0")
+    if not (length.isascii() and length.isdigit()) or int(length) > _MAX_BODY_BYTES:
+        raise HTTPException(413, f"the body is larger than {_MAX_BODY_BYTES} bytes")
 
 
 def _given_key(request: Request) -> str:

@@ -7,6 +7,8 @@ from fastapi import APIRouter, Query, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from detectors.verdict import AnomalyKind
+from monitor.admin_api import ReadGate, gated_route
+from monitor.drain import Readiness
 from monitor.monitor import Monitor
 from monitor.ports import ReplicaSource, ReplicaView
 from monitor.records import IncidentFilter
@@ -44,12 +46,23 @@ def replica_row(replica: ReplicaView) -> dict[str, object]:
     }
 
 
-def build_router(monitor: Monitor, fleet: ReplicaSource) -> APIRouter:
-    """Every route of the monitor; the fleet's gauges join its metrics."""
+def build_router(
+    monitor: Monitor,
+    fleet: ReplicaSource,
+    admin_key: str | None = None,
+    readiness: Readiness | None = None,
+) -> APIRouter:
+    """Every route of the monitor; the fleet's gauges join its metrics.
+
+    Args:
+        admin_key: needed for all but ``/health`` and ``/ready``, if there is one.
+    """
     monitor.watch_fleet(fleet)
-    router = APIRouter(tags=["monitor"])
-    _add_probes(router, fleet)
+    router = APIRouter(tags=["monitor"], route_class=gated_route(ReadGate(admin_key)))
     _add_records(router, monitor)
+    probes = APIRouter(tags=["probes"])
+    _add_probes(probes, fleet, readiness or Readiness())
+    router.include_router(probes)
 
     @router.get("/metrics")
     async def metrics() -> Response:
@@ -74,7 +87,7 @@ def build_router(monitor: Monitor, fleet: ReplicaSource) -> APIRouter:
     return router
 
 
-def _add_probes(router: APIRouter, fleet: ReplicaSource) -> None:
+def _add_probes(router: APIRouter, fleet: ReplicaSource, readiness: Readiness) -> None:
     @router.get("/health")
     async def health() -> Response:
         """200 while the process answers."""
@@ -82,11 +95,17 @@ def _add_probes(router: APIRouter, fleet: ReplicaSource) -> None:
 
     @router.get("/ready")
     async def ready() -> Response:
-        """200 while at least one replica can be given requests, else 503."""
+        """200 while at least one replica can be given requests and no signal came, else 503."""
         states = [one.state for one in fleet.snapshot()]
         healthy = states.count(ReplicaState.HEALTHY)
-        body = {"ready": healthy > 0, "healthy_replicas": healthy, "replicas": len(states)}
-        return as_json(body, 200 if healthy else 503)
+        is_ready = healthy > 0 and not readiness.is_draining
+        body = {
+            "ready": is_ready,
+            "draining": readiness.is_draining,
+            "healthy_replicas": healthy,
+            "replicas": len(states),
+        }
+        return as_json(body, 200 if is_ready else 503)
 
 
 def _add_records(router: APIRouter, monitor: Monitor) -> None:

@@ -198,8 +198,15 @@ DETECTOR_ERRORS = Metric(
     "specwatch_detector_errors_total",
     MetricType.COUNTER,
     "errors",
-    "Crashes of detectors; the stream they watched went on without them.",
+    "Detectors that crashed, or took too long too often; the stream they watched went on without "
+    "them.",
     ("detector",),
+)
+DETECTOR_SECONDS = Metric(
+    "specwatch_detector_seconds_total",
+    MetricType.COUNTER,
+    "seconds",
+    "Time that this process spent in detectors.",
 )
 DRAFT_HEALTH = Metric(
     "specwatch_replica_draft_health",
@@ -295,6 +302,7 @@ CATALOG: tuple[Metric, ...] = (
     IN_FLIGHT,
     EVENTS_DROPPED,
     DETECTOR_ERRORS,
+    DETECTOR_SECONDS,
     DRAFT_HEALTH,
     JUDGE_TEXTS,
     JUDGE_DROPPED,
@@ -310,7 +318,8 @@ CATALOG: tuple[Metric, ...] = (
 # Read where they are kept, at each scrape (``monitor/collector.py``); the rest is moved by events.
 PULLED: frozenset[Metric] = frozenset(
     {
-        *(REPLICA_STATE, IN_FLIGHT, OUTSTANDING_TOKENS, DRAFT_HEALTH, DETECTOR_ERRORS),
+        *(REPLICA_STATE, IN_FLIGHT, OUTSTANDING_TOKENS, DRAFT_HEALTH),
+        *(DETECTOR_ERRORS, DETECTOR_SECONDS),
         *(STORE_UP, STORE_ERRORS, STORE_DROPPED),
         *(JUDGE_TEXTS, JUDGE_DROPPED, JUDGE_UP, JUDGE_FALSE_ALARMS, JUDGE_MISSES),
     }

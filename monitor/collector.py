@@ -1,6 +1,6 @@
 """Numbers that the fleet, the store and the detectors keep, read when Prometheus scrapes."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric as Family
@@ -64,14 +64,17 @@ class StoreCollector(Collector):
 
 
 class DetectorCollector(Collector):
-    """Crashes of detectors, which the hot path counts as plain numbers."""
+    """Crashes and time of detectors, which the hot path counts as plain numbers."""
 
-    def __init__(self, errors: DetectorErrorSource) -> None:
+    def __init__(self, errors: DetectorErrorSource, seconds: Callable[[], float]) -> None:
         self._errors = errors
+        self._seconds = seconds
 
     def collect(self) -> Iterator[Family]:
-        """One series per detector that ever crashed."""
+        """One series per detector that ever crashed, and the time of all."""
         family = counter(catalog.DETECTOR_ERRORS)
         for detector, count in self._errors().items():
             family.add_metric((detector,), float(count))
-        yield family
+        spent = counter(catalog.DETECTOR_SECONDS)
+        spent.add_metric((), self._seconds())
+        yield from (family, spent)

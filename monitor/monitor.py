@@ -2,7 +2,7 @@
 
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from msgspec import structs
@@ -64,9 +64,9 @@ class Monitor:
         """Read the fleet's gauges at each scrape. Once per fleet."""
         self.metrics.registry.register(FleetCollector(fleet, self.metrics.replicas))
 
-    def watch_detectors(self, errors: DetectorErrorSource) -> None:
-        """Read the detectors' crash counts at each scrape. Once."""
-        self.metrics.registry.register(DetectorCollector(errors))
+    def watch_detectors(self, errors: DetectorErrorSource, seconds: Callable[[], float]) -> None:
+        """Read the detectors' crash counts and their time at each scrape. Once."""
+        self.metrics.registry.register(DetectorCollector(errors, seconds))
 
     def watch_judge(self, judge: JudgeSource) -> None:
         """Read the judge's counts at each scrape. Once."""

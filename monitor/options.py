@@ -3,7 +3,7 @@
 import dataclasses
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,11 @@ class MonitorConfig:
     port: int = 30000
     baselines: str | None = None
     fusion: str | None = None
-    admin_key: str | None = None
+    admin_key: str | None = field(default=None, repr=False)
+    api_keys: str | None = None
     redis: str | None = None
     keep_incidents: int = 1000
+    lame_duck_seconds: float = 5.0
     shutdown_grace_seconds: int = 60
     log_level: str = "info"
     judge: bool = False
@@ -39,12 +41,19 @@ class MonitorConfig:
     def __post_init__(self) -> None:
         _check(0 <= self.port <= 65535, "port", "between 0 and 65535", self.port)
         _check(self.admin_key != "", "admin_key", "a key, or not given", self.admin_key)
+        if self.api_keys is not None and self.admin_key is None:
+            raise InvalidOptions(
+                "api_keys needs an admin_key too: metrics, incidents and orders are behind that one"
+            )
         _check(self.keep_incidents >= 1, "keep_incidents", "at least 1", self.keep_incidents)
         _check(
             self.shutdown_grace_seconds >= 0,
             "shutdown_grace_seconds",
             "at least 0",
             self.shutdown_grace_seconds,
+        )
+        _check(
+            self.lame_duck_seconds >= 0, "lame_duck_seconds", "at least 0", self.lame_duck_seconds
         )
         _check(
             0 <= self.judge_sample_rate <= 1,
@@ -93,8 +102,13 @@ FLAGS: dict[str, Flag] = {
         _SERVE,
     ),
     "admin_key": Flag(
-        "Key for orders to the fleet (POST /api/replicas...); better given as the environment "
-        "variable. Without one only processes of this machine may give orders.",
+        "Key for /metrics, /api/... and orders to the fleet; better given as the environment "
+        "variable. Without one everybody may look, and processes of this machine give orders.",
+        _SERVE,
+    ),
+    "api_keys": Flag(
+        "File with the clients' keys, a key or sha256:HEX a line. Without one of them every route "
+        "answers 401, but for /health and /ready, and those that need the admin key.",
         _SERVE,
     ),
     "engine": Flag("What the replicas are; auto asks each of them.", _SERVE),
@@ -164,9 +178,17 @@ FLAGS: dict[str, Flag] = {
     "probe_api_key": Flag(
         "Sent when a replica is asked what it is; better given through the environment.", _TIMES
     ),
+    "engine_api_key": Flag(
+        "Sent to the engines in place of the clients' credentials, which then stop here; better "
+        "given through the environment.",
+        _TIMES,
+    ),
     "probe_interval_seconds": Flag("First pause between probes of an unreachable replica.", _TIMES),
     "probe_max_interval_seconds": Flag("Longest pause between such probes.", _TIMES),
-    "shutdown_grace_seconds": Flag("After SIGTERM, running answers may take this long.", _TIMES),
+    "lame_duck_seconds": Flag(
+        "After SIGTERM, /ready answers 503 and everything is still served for so long.", _TIMES
+    ),
+    "shutdown_grace_seconds": Flag("... and running answers may then take this long.", _TIMES),
     "max_body_bytes": Flag("Largest request body.", _TIMES),
     "max_event_bytes": Flag("Largest event of a stream.", _TIMES),
     "redis": Flag(

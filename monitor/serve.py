@@ -3,15 +3,16 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from types import FrameType
+from contextlib import nullcontext
+from pathlib import Path
 
 import uvicorn
 import uvloop
+from fastapi import FastAPI
 
 from monitor.admin_api import build_admin_router
 from monitor.api import build_router
+from monitor.drain import DrainingServer, Readiness
 from monitor.errors import InvalidOptions, JudgeUnavailable
 from monitor.judge.judge import Judge, JudgeOptions
 from monitor.judge.process import JudgeProcess, worker_command
@@ -22,6 +23,7 @@ from monitor.ports import Store
 from monitor.store.exchange import RedisExchange
 from monitor.store.memory import MemoryStore
 from monitor.store.redis import RedisStore, connect
+from retry_proxy.access import ApiKeys
 from retry_proxy.app import build_app
 from retry_proxy.config import ProxyConfig
 from retry_proxy.edge import EdgeLimits, edge_protocol
@@ -60,8 +62,50 @@ def build_judge(config: MonitorConfig, monitor: Monitor) -> Judge | None:
     return judge
 
 
+def read_api_keys(config: MonitorConfig) -> ApiKeys | None:
+    """The clients' keys, if a file of them is given.
+
+    Raises:
+        InvalidOptions: it cannot be read, or holds no keys.
+    """
+    if config.api_keys is None:
+        return None
+    try:
+        return ApiKeys.from_text(Path(config.api_keys).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, InvalidConfig) as error:
+        raise InvalidOptions(f"api_keys: {config.api_keys}: {error}") from error
+
+
+def compose(
+    proxy: ProxyConfig,
+    config: MonitorConfig,
+    monitor: Monitor,
+    fleet: Fleet,
+    judge: Judge | None = None,
+    readiness: Readiness | None = None,
+) -> FastAPI:
+    """The whole application: every route that ``specwatch serve`` has.
+
+    Raises:
+        InvalidOptions: a file that the options name cannot be used.
+    """
+    routers = [
+        build_router(monitor, fleet, config.admin_key, readiness),
+        build_admin_router(fleet, config.admin_key),
+    ]
+    return build_app(
+        proxy,
+        sink=monitor,
+        fleet=fleet,
+        routers=routers,
+        text_sink=judge,
+        learned=read_learned(config),
+        api_keys=read_api_keys(config),
+    )
+
+
 def run(proxy: ProxyConfig, config: MonitorConfig) -> None:
-    """Serve until SIGTERM or SIGINT; running answers then get the grace time to end."""
+    """Serve until SIGTERM or SIGINT (see ``DrainingServer``)."""
     logging.basicConfig(
         level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
@@ -72,16 +116,13 @@ def run(proxy: ProxyConfig, config: MonitorConfig) -> None:
 
 
 async def _serve(proxy: ProxyConfig, config: MonitorConfig) -> None:
-    learned = read_learned(config)
     monitor = Monitor(build_store(config))
     fleet = Fleet(proxy, monitor)
-    monitor.watch_detectors(fleet.detector_errors)
+    monitor.watch_detectors(fleet.detector_errors, lambda: fleet.detector_time.seconds)
     judge = build_judge(config, monitor)
-    routers = [build_router(monitor, fleet), build_admin_router(fleet, config.admin_key)]
-    app = build_app(
-        proxy, sink=monitor, fleet=fleet, routers=routers, text_sink=judge, learned=learned
-    )
-    server = uvicorn.Server(
+    readiness = Readiness()
+    app = compose(proxy, config, monitor, fleet, judge, readiness)
+    server = DrainingServer(
         uvicorn.Config(
             app,
             host=config.host,
@@ -92,7 +133,9 @@ async def _serve(proxy: ProxyConfig, config: MonitorConfig) -> None:
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=config.shutdown_grace_seconds,
-        )
+        ),
+        readiness,
+        config.lame_duck_seconds,
     )
     logger.info("watching %s", ", ".join(proxy.replicas))
     exchange = None if config.redis is None else RedisExchange(connect(config.redis), fleet)
@@ -102,24 +145,4 @@ async def _serve(proxy: ProxyConfig, config: MonitorConfig) -> None:
         nullcontext() if exchange is None else exchange.running(),
     ):
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, fleet.reload)
-        with stopping_on_signal(server):
-            await server.serve()
-
-
-@contextmanager
-def stopping_on_signal(server: uvicorn.Server) -> Iterator[None]:
-    """SIGTERM and SIGINT stop ``server`` and nothing else.
-
-    uvicorn sends itself the signal again once it has stopped, which with the handlers that were
-    there before would end the process at once, before the store has written what waits.
-    """
-
-    def stop(_signal_number: int, _frame: FrameType | None) -> None:
-        server.should_exit = True
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        await server.serve()

@@ -9,14 +9,15 @@ from contextlib import asynccontextmanager
 
 from fastapi import APIRouter, FastAPI
 from starlette.routing import Route as HttpRoute
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from retry_proxy.body import ClientGone, read_body, run_while_connected
+from retry_proxy.access import ApiKeys, Gate
+from retry_proxy.body import ClientGone, check_declared_length, read_body, run_while_connected
 from retry_proxy.config import ProxyConfig
 from retry_proxy.decide.hold_bounds import HoldBounds
 from retry_proxy.decide.release import ReleasePolicy
 from retry_proxy.engines.call import Route, parse_call
-from retry_proxy.errors import ClientError, error_body_for
+from retry_proxy.errors import BodyTooLarge, ClientError, error_body_for
 from retry_proxy.events import EventSink
 from retry_proxy.fleet.fleet import Fleet
 from retry_proxy.headers import decode_headers
@@ -36,6 +37,7 @@ def build_app(
     routers: Sequence[APIRouter] = (),
     text_sink: TextSink | None = None,
     learned: Learned | None = None,
+    api_keys: ApiKeys | None = None,
 ) -> FastAPI:
     """Composes the proxy.
 
@@ -43,6 +45,7 @@ def build_app(
         routers: mounted before the pass-through of everything else.
         text_sink: gets the text of ended attempts; without one no text is kept.
         learned: baselines and weights; without them the packaged ones.
+        api_keys: needed for everything but the routers, which see to themselves.
     """
 
     @asynccontextmanager
@@ -61,13 +64,19 @@ def build_app(
         redirect_slashes=False,
     )
     services = build_services(config, sink, fleet, text_sink, learned)
-    pass_through = PassThrough(fleet)
+    pass_through = PassThrough(fleet, config.max_body_bytes)
+
+    def gated(endpoint: ASGIApp) -> ASGIApp:
+        if api_keys is None and config.engine_api_key is None:
+            return endpoint
+        return Gate(endpoint, api_keys, config.engine_api_key)
+
     for route in Route:
-        endpoint = GenerationEndpoint(route, services, pass_through)
+        endpoint = gated(GenerationEndpoint(route, services, pass_through))
         app.router.routes.append(HttpRoute(route.value, endpoint, methods=["POST"]))
     for router in routers:
         app.include_router(router)
-    app.router.routes.append(HttpRoute("/{path:path}", pass_through))
+    app.router.routes.append(HttpRoute("/{path:path}", gated(pass_through)))
     return app
 
 
@@ -113,12 +122,16 @@ class GenerationEndpoint:
             send, request_id, error_body_for(self._route), scope.get("extensions", {}).get(WRITER)
         )
         try:
-            body = await read_body(receive, self._services.config.max_body_bytes)
+            limit = self._services.config.max_body_bytes
+            check_declared_length(scope["headers"], limit)
+            body = await read_body(receive, limit)
             call = parse_call(self._route, body)
         except ClientGone:
             return
         except ClientError as error:
-            await client.respond_error(error.status, error.code, str(error))
+            # Of a body that is too large the rest is not read.
+            headers = [("connection", "close")] if isinstance(error, BodyTooLarge) else []
+            await client.respond_error(error.status, error.code, str(error), headers)
             return
         if call.is_watched:
             headers = decode_headers(scope["headers"])

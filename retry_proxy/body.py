@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from typing import Any
 
 from starlette.types import Receive
@@ -28,9 +28,25 @@ async def read_body(receive: Receive, max_bytes: int) -> bytes:
             raise ClientGone
         body += message.get("body", b"")
         if len(body) > max_bytes:
-            raise BodyTooLarge(f"the body is larger than {max_bytes} bytes")
+            raise too_large(max_bytes)
         if not message.get("more_body", False):
             return bytes(body)
+
+
+def check_declared_length(headers: Iterable[tuple[bytes, bytes]], max_bytes: int) -> None:
+    """Before anything of the body is read.
+
+    Raises:
+        BodyTooLarge: the client itself says so.
+    """
+    for name, value in headers:
+        if name.lower() == b"content-length" and value.isdigit() and int(value) > max_bytes:
+            raise too_large(max_bytes)
+
+
+def too_large(max_bytes: int) -> BodyTooLarge:
+    """The same words wherever it is noticed."""
+    return BodyTooLarge(f"the body is larger than {max_bytes} bytes")
 
 
 async def wait_until_gone(receive: Receive) -> None:

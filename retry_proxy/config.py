@@ -99,6 +99,8 @@ class ProxyConfig:
         first_byte_timeout_seconds: longest wait for an engine's first byte (queueing included).
         stall_timeout_seconds: longest silence after the first byte.
         probe_api_key: sent when a replica is asked what it is; clients' requests bring their own.
+        engine_api_key: sent with every request in place of the clients' credentials, which then go
+            no further; with probes too, unless there is a ``probe_api_key``.
         capture_text: put a short text sample into ``AttemptEnded`` (evidence capture).
 
     Raises:
@@ -147,6 +149,7 @@ class ProxyConfig:
     probe_interval_seconds: float = 1.0
     probe_max_interval_seconds: float = 30.0
     probe_api_key: str | None = field(default=None, repr=False)
+    engine_api_key: str | None = field(default=None, repr=False)
     max_body_bytes: int = 32 * 1024 * 1024
     max_event_bytes: int = 4 * 1024 * 1024
     capture_text: bool = False
@@ -182,6 +185,8 @@ class ProxyConfig:
         )
         _check_enum("release", self.release, ReleaseMode)
         _check_enum("on_exhausted", self.on_exhausted, OnExhausted)
+        for name in _SECRETS:
+            _check_secret(name, getattr(self, name))
         for name in _AT_LEAST_ONE:
             _check(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         for name in _NOT_NEGATIVE:
@@ -228,15 +233,12 @@ class ProxyConfig:
                 values[name] = _parse_enum(name, values[name], kind)
         for each in dataclasses.fields(cls):
             is_plain = each.type in (int, float, bool, str | None)
-            if each.name in values and each.name != "probe_api_key" and is_plain:
+            if each.name in values and each.name not in _SECRETS and is_plain:
                 _check_type(each.name, values[each.name], each.type)
-        probe_key = values.get("probe_api_key")
-        # the value itself is not told: it may be a key with a typing error
-        is_text = probe_key is None or isinstance(probe_key, str)
-        _check(is_text, "probe_api_key", "text", type(probe_key).__name__)
         return cls(**values)
 
 
+_SECRETS = ("probe_api_key", "engine_api_key")
 _LISTS = ("replicas", "allow_addresses")
 _ENUMS: dict[str, type[enum.StrEnum]] = {
     "engine": EngineName,
@@ -285,6 +287,16 @@ _POSITIVE = (
 def _check(is_good: bool, name: str, wanted: str, value: object) -> None:
     if not is_good:
         raise InvalidConfig(f"{name} must be {wanted}, got {value!r}")
+
+
+def _check_secret(name: str, value: object) -> None:
+    """The value itself is not told: it may be a key with a typing error."""
+    if value is None:
+        return
+    _check(isinstance(value, str), name, "text", type(value).__name__)
+    text = str(value)
+    is_visible = text.isascii() and text.isprintable() and " " not in text
+    _check(text != "" and is_visible, name, "visible ASCII without blanks", "something else")
 
 
 def _check_address(address: str, rules: AddressRules) -> None:

@@ -5,7 +5,7 @@ ProxyError
 ├── RefusedAddress            it must not become a replica
 ├── UnknownReplica            an order for none of the fleet's
 ├── ClientError               the client's fault
-│   ├── InvalidBody             400: not JSON, not an object, a field of a wrong type
+│   ├── InvalidBody             400: not JSON, not an object, too deep, a wrong field
 │   └── BodyTooLarge            413
 ├── UpstreamError             the engine's fault: the attempt is retried
 │   ├── ProbeDenied             a probe needs a key (401, 403)
@@ -177,6 +177,7 @@ def error_body_for(path: str) -> ErrorBody:
 
 
 _ANTHROPIC_TYPES: dict[int, str] = {
+    HTTPStatus.UNAUTHORIZED: "authentication_error",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "request_too_large",
     HTTPStatus.SERVICE_UNAVAILABLE: "overloaded_error",
 }

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 
 from starlette.types import Message, Receive, Scope, Send
 
-from retry_proxy.body import ClientGone, run_while_connected
-from retry_proxy.errors import ConnectFailed, UpstreamError, error_body_for
+from retry_proxy.body import ClientGone, check_declared_length, run_while_connected, too_large
+from retry_proxy.errors import BodyTooLarge, ConnectFailed, UpstreamError, error_body_for
 from retry_proxy.fleet.fleet import Fleet
 from retry_proxy.fleet.replica import Replica
 from retry_proxy.fleet.ward import AttemptResult
@@ -22,17 +22,27 @@ from retry_proxy.stream.upstream import UpstreamResponse
 
 
 class PassThrough:
-    """ASGI application."""
+    """ASGI application.
 
-    def __init__(self, fleet: Fleet) -> None:
+    Args:
+        max_body_bytes: longest request body; it is passed on as it comes, never kept.
+    """
+
+    def __init__(self, fleet: Fleet, max_body_bytes: int) -> None:
         self._fleet = fleet
+        self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            check_declared_length(scope["headers"], self._max_body_bytes)
+        except BodyTooLarge as error:
+            await _refuse_body(scope, send, error)
+            return
         first = await receive()
         if first["type"] == "http.disconnect":
             return
         if first.get("more_body", False):
-            body = _RequestBody(first, receive)
+            body = _RequestBody(first, receive, self._max_body_bytes)
             work = self.forward(scope, body, send, extra_headers=[])
             await run_while_connected(work, body.receive_after)
             return
@@ -58,6 +68,9 @@ class PassThrough:
                     self._fleet.note_connect_failed(replica, error)
                     continue
                 except ClientGone:
+                    return
+                except BodyTooLarge as error:
+                    await _refuse_body(scope, send, error)
                     return
                 except UpstreamError as error:
                     replica.last_error = str(error)
@@ -95,7 +108,8 @@ class PassThrough:
 class _RequestBody:
     """A request body in pieces; can be started once."""
 
-    def __init__(self, first: Message, receive: Receive) -> None:
+    def __init__(self, first: Message, receive: Receive, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
         self._first = first
         self._receive = receive
         self._is_read = asyncio.Event()
@@ -106,10 +120,13 @@ class _RequestBody:
         return await self._receive()
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        message = self._first
+        message, size = self._first, 0
         while True:
             if message["type"] == "http.disconnect":
                 raise ClientGone
+            size += len(message.get("body", b""))
+            if size > self._max_bytes:
+                raise too_large(self._max_bytes)
             if message.get("body"):
                 yield message["body"]
             if not message.get("more_body", False):
@@ -134,6 +151,11 @@ async def _answer(response: UpstreamResponse, send: Send, extra_headers: Headers
         await send({"type": "http.response.body", "body": b"", "more_body": False})
     finally:
         response.close()
+
+
+async def _refuse_body(scope: Scope, send: Send, error: BodyTooLarge) -> None:
+    headers = [("connection", "close")]  # its rest is not read
+    await _refuse(scope, send, error.status, error.code, str(error), headers)
 
 
 async def _refuse(

@@ -46,6 +46,7 @@ class Launcher:
         """The proxy with its monitor; text samples are kept, since the demo shows some."""
         arguments = [sys.executable, "-m", "monitor", "serve", "--host", "127.0.0.1"]
         arguments += ["--port", str(port), "--capture-text", "--shutdown-grace-seconds", "1"]
+        arguments += ["--lame-duck-seconds", "0"]
         for address in replicas:
             arguments += ["--replica", address]
         if options.min_accept_length is not None:

@@ -183,6 +183,10 @@ def calibrate_command(
     seconds: Annotated[
         float, typer.Option(min=0.0, help="With --proxy: how long to wait for them.")
     ] = 3600.0,
+    admin_key: Annotated[
+        str | None,
+        typer.Option(help="With --proxy: its admin key.", envvar="SPECWATCH_ADMIN_KEY"),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="File to add the baselines to; made if it is not there.")
     ] = None,
@@ -197,7 +201,8 @@ def calibrate_command(
             raise BadRecording("give recordings, or --proxy URL; see `specwatch calibrate --help`")
         panels = Panels(PanelName.DEFAULT, load_baselines(baseline))
         learned = Learned()
-        for record in _lessons(files or [], proxy, requests, seconds):
+        traffic = None if proxy is None else LiveTraffic(proxy, requests, seconds, admin_key)
+        for record in _lessons(files or [], traffic):
             learned.add(record, panels)
         _tell_learned(Console(highlight=False), learned)
         if out is not None:
@@ -208,13 +213,10 @@ def calibrate_command(
             typer.echo(f"wrote {plot}")
 
 
-def _lessons(
-    files: list[str], proxy: str | None, requests: int, seconds: float
-) -> Iterable[Recording]:
-    if proxy is None:
+def _lessons(files: list[str], traffic: LiveTraffic | None) -> Iterable[Recording]:
+    if traffic is None:
         return read_with_progress(files, "learning")
-    traffic = LiveTraffic(proxy, requests, seconds)
-    return with_progress(traffic.recordings(), "listening", requests)
+    return with_progress(traffic.recordings(), "listening", traffic.requests)
 
 
 def _tell_learned(console: Console, learned: Learned) -> None:

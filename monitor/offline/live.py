@@ -34,11 +34,13 @@ class LiveTraffic:
         proxy: its address, as ``http://127.0.0.1:30000``.
         requests: how many are wanted.
         seconds: how long to wait for them.
+        admin_key: the proxy's, if it has one.
     """
 
     proxy: str
     requests: int
     seconds: float
+    admin_key: str | None = None
 
     def recordings(self) -> Iterator[Recording]:
         """Each attempt once, as it ends; fewer than wanted if the time is over.
@@ -59,15 +61,22 @@ class LiveTraffic:
             if not is_new:
                 time.sleep(_POLL_SECONDS)
 
+    def _request(self, address: str) -> urllib.request.Request:
+        key = self.admin_key
+        headers = {} if key is None else {"authorization": f"Bearer {key}"}
+        return urllib.request.Request(address, headers=headers)
+
     def _page(self, since: int) -> _Page:
         address = f"{self.proxy.rstrip('/')}{ROUTE}?since={since}"
         if urllib.parse.urlsplit(address).scheme not in {"http", "https"}:
             raise NoLiveTraffic(f"{self.proxy}: not an address such as http://127.0.0.1:30000")
         try:
-            with urllib.request.urlopen(address, timeout=_TIMEOUT_SECONDS) as answer:
+            with urllib.request.urlopen(self._request(address), timeout=_TIMEOUT_SECONDS) as answer:
                 return msgspec.json.decode(answer.read(), type=_Page)
         except urllib.error.HTTPError as error:
             error.close()  # it holds the connection
+            if error.code == 401:
+                raise NoLiveTraffic(f"{self.proxy}: needs the right --admin-key") from error
             raise NoLiveTraffic(
                 f"{self.proxy}: answers {error.code} to {ROUTE}; is it `specwatch serve`, and does "
                 "its version keep the acceptance of attempts?"

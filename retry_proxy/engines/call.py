@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from retry_proxy.engines.continuable import is_continuable
+from retry_proxy.engines.json_depth import check_depth
 from retry_proxy.errors import InvalidBody
 
 MAX_WATCHED_CHOICES = 16  # each has detectors of its own
@@ -78,8 +79,8 @@ def parse_call(route: Route, raw: bytes) -> GenerationCall:
     """Reads a request body.
 
     Raises:
-        InvalidBody: not JSON, not an object, or a field that the proxy itself reads has a wrong
-            type. All other fields are the engine's to judge.
+        InvalidBody: not JSON, not an object, nested too deep, or a field that the proxy itself
+            reads has a wrong type. All other fields are the engine's to judge.
     """
     try:
         body = _decode(raw)
@@ -87,6 +88,7 @@ def parse_call(route: Route, raw: bytes) -> GenerationCall:
         raise InvalidBody(f"the body is not valid JSON: {error}") from error
     if not isinstance(body, dict):
         raise InvalidBody("the body must be a JSON object")
+    check_depth(raw, body)
     is_streaming = _optional(body, "stream", bool) or False
     stream_options = _optional(body, "stream_options", dict) or {}
     sampling = _sampling(route, body)

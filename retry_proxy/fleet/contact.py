@@ -62,7 +62,7 @@ class Contact:
                 self.upstream,
                 replica.address,
                 self._config.probe_timeout_seconds,
-                api_key=self._config.probe_api_key,
+                api_key=self._config.probe_api_key or self._config.engine_api_key,
                 wanted=self._config.engine,
             )
         except ConnectFailed as error:

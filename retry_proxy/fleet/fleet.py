@@ -10,6 +10,7 @@ from detectors.draft_health import DraftHealth, DraftState
 from retry_proxy.addresses import AddressRules
 from retry_proxy.config import ProxyConfig
 from retry_proxy.decide.budget import RetryBudget
+from retry_proxy.detector_time import DetectorTime
 from retry_proxy.engines.adapter import FinalCounters
 from retry_proxy.errors import ConnectFailed
 from retry_proxy.events import (
@@ -78,6 +79,7 @@ class Fleet:
         self._following: list[asyncio.Task[None]] = []
         self._prober: asyncio.Task[None] | None = None
         self._crashes: Counter[str] = Counter()
+        self.detector_time = DetectorTime()
 
     @property
     def _replicas(self) -> Sequence[Replica]:

@@ -1,10 +1,12 @@
 """The detectors of one attempt: one panel, or one for each of several answers in its stream."""
 
 from collections.abc import Callable
+from time import perf_counter
 
 from detectors.observation import Observation
 from detectors.panel import Panel
 from detectors.verdict import Verdict
+from retry_proxy.detector_time import SLOW_SECONDS, Clock, DetectorTime, TimedDetector
 from retry_proxy.engines.adapter import Piece
 
 
@@ -13,12 +15,21 @@ class ChoicePanels:
 
     Args:
         build: makes a fresh panel.
+        spent: where the time that the detectors take is added up.
     """
 
-    def __init__(self, build: Callable[[], Panel]) -> None:
+    def __init__(
+        self,
+        build: Callable[[], Panel],
+        spent: DetectorTime | None = None,
+        clock: Clock = perf_counter,
+    ) -> None:
         self._build = build
+        self._spent = spent or DetectorTime()
+        self._clock = clock
         self._single = build()
         self._by_choice: dict[int, Panel] = {}
+        self._suspects: list[Panel] = []
 
     @property
     def is_watching(self) -> bool:
@@ -29,7 +40,7 @@ class ChoicePanels:
 
     @property
     def crashed(self) -> list[str]:
-        """Names of detectors that crashed."""
+        """Names of detectors that crashed or took too long."""
         names = list(self._single.crashed)
         for panel in self._by_choice.values():
             names += panel.crashed
@@ -37,15 +48,25 @@ class ChoicePanels:
 
     def update_single(self, seen: Observation) -> Verdict | None:
         """The same for the only answer, without a piece around it."""
-        return self._single.update(seen)
+        return self._show(self._single, seen)
 
     def update(self, piece: Piece) -> Verdict | None:
         """Returns the first verdict on any of the answers."""
         if not piece.choices:
-            return self._single.update(piece.observation)
+            return self._show(self._single, piece.observation)
         found: Verdict | None = None
         for index, seen in piece.choices:
             if index not in self._by_choice:
                 self._by_choice[index] = self._build()
-            found = self._by_choice[index].update(seen) or found
+            found = self._show(self._by_choice[index], seen) or found
         return found
+
+    def _show(self, panel: Panel, seen: Observation) -> Verdict | None:
+        began = self._clock()
+        verdict = panel.update(seen)
+        seconds = self._clock() - began
+        self._spent.seconds += seconds
+        if seconds > SLOW_SECONDS and panel not in self._suspects:
+            self._suspects.append(panel)
+            panel.wrap(lambda detector: TimedDetector(detector, self._clock))
+        return verdict

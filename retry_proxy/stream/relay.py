@@ -190,13 +190,15 @@ class Relay:
 
     def _attempt(self, replica: Replica, adapter: EngineAdapter, prefix: Prefix | None) -> Attempt:
         services = self._services
-        state = replica.draft_health.state
+        build = partial(
+            services.build_panel, adapter.profile, self._call, replica.draft_health.state
+        )
         self._adapter = adapter
         return Attempt(
             config=services.config,
             policy=services.policy if self._call.is_streaming else _WHOLE,
             answer=self._answer,
-            panel=ChoicePanels(partial(services.build_panel, adapter.profile, self._call, state)),
+            panel=ChoicePanels(build, services.fleet.detector_time),
             reader=adapter.reader(self._call, prefix),
             decide=lambda verdict: self._decide_verdict(replica, verdict),
             kept_characters=0 if services.text_sink is None else services.text_sink.kept_characters,

@@ -151,7 +151,7 @@ async def test_health_and_ready() -> None:
 async def test_metrics_are_those_of_the_catalog() -> None:
     """Every family that is scraped is in the catalog, and the other way round."""
     monitor = Monitor()
-    monitor.watch_detectors(lambda: {"acceptance": 1})
+    monitor.watch_detectors(lambda: {"acceptance": 1}, lambda: 0.5)
     monitor.watch_judge(FakeJudge())
     for event in (stopped(1), attempt_ended(1, 2), replica_changed(), fleet_troubled()):
         monitor.emit(event)

@@ -228,11 +228,12 @@ def test_store_and_detectors_are_read_at_the_scrape() -> None:
     """Their plain counts become series."""
     metrics = Metrics()
     metrics.registry.register(StoreCollector(FailingStore()))
-    metrics.registry.register(DetectorCollector(lambda: {"acceptance": 4}))
+    metrics.registry.register(DetectorCollector(lambda: {"acceptance": 4}, lambda: 1.5))
     assert value(metrics, "specwatch_store_up", store="redis") == 0
     assert value(metrics, "specwatch_store_errors_total", store="redis") == 7
     assert value(metrics, "specwatch_store_dropped_total", store="redis") == 2
     assert value(metrics, "specwatch_detector_errors_total", detector="acceptance") == 4
+    assert value(metrics, "specwatch_detector_seconds_total") == 1.5
 
 
 def test_exposition_has_no_created_series() -> None:

@@ -99,6 +99,10 @@ def test_a_missing_file(tmp_path: Path) -> None:
         ({"replicas": REPLICAS, "judge_sample_rate": True}, "judge_sample_rate must be a number"),
         ({"replicas": REPLICAS, "judge_per_minute": 0}, "judge_per_minute must be at least 1"),
         ({"replicas": REPLICAS, "shutdown_grace_seconds": -1}, "shutdown_grace_seconds"),
+        ({"replicas": REPLICAS, "lame_duck_seconds": -1}, "lame_duck_seconds"),
+        ({"replicas": REPLICAS, "api_keys": "keys.txt"}, "api_keys needs an admin_key"),
+        ({"replicas": REPLICAS, "engine_api_key": "a b"}, "got 'something else'"),
+        ({"replicas": REPLICAS, "engine_api_key": ""}, "engine_api_key must be visible"),
     ],
 )
 def test_bad_values(values: dict[str, Any], message: str) -> None:

@@ -44,7 +44,8 @@ def proxy(folder: Path, replicas: list[str], *flags: str) -> tuple[str, Command]
     """The proxy: its address and how to start it."""
     port = free_port()
     address = f"http://127.0.0.1:{port}"
-    arguments = [sys.executable, "-m", "monitor", "serve", "--port", str(port), *flags]
+    arguments = [sys.executable, "-m", "monitor", "serve", "--port", str(port)]
+    arguments += ["--lame-duck-seconds", "0", *flags]
     for one in replicas:
         arguments += ["--replica", one]
     return address, Command("proxy", arguments, f"{address}/ready", folder / "proxy.log")
@@ -77,6 +78,74 @@ async def test_sigterm_lets_running_answers_end(
         body = await response.text()
     assert body.rstrip().endswith("data: [DONE]")
     assert await stack.child("proxy").wait() == 0
+
+
+async def streamed(session: aiohttp.ClientSession, front: str, max_tokens: int) -> bool:
+    """A chat on a connection of its own came to its end."""
+    url, headers = f"{front}/v1/chat/completions", {"connection": "close"}
+    async with session.post(url, json=chat(max_tokens), headers=headers) as response:
+        return response.status == 200 and (await response.text()).rstrip().endswith("[DONE]")
+
+
+async def wait_for_streams(session: aiohttp.ClientSession, front: str, count: int) -> None:
+    """Until so many attempts run."""
+    async with asyncio.timeout(READY_SECONDS):
+        while True:
+            async with session.get(f"{front}/api/replicas") as response:
+                told = json.loads(await response.text())["replicas"]
+            if sum(one["in_flight"] for one in told) >= count:
+                return
+            await asyncio.sleep(0.05)
+
+
+async def wait_until_refused(session: aiohttp.ClientSession, front: str) -> None:
+    """Until no connection is taken."""
+    async with asyncio.timeout(READY_SECONDS):
+        while True:
+            try:
+                await streamed(session, front, 20)
+            except aiohttp.ClientConnectionError:
+                return
+
+
+async def test_a_drain_refuses_nobody_and_cuts_no_stream(stack: Stack, tmp_path: Path) -> None:
+    """``/ready`` says no first; what runs, and what comes in the meantime, is served to its end."""
+    address, behind = replica(tmp_path)
+    front, serving = proxy(tmp_path, [address], "--lame-duck-seconds", "7")
+    late: list[asyncio.Task[bool]] = []
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+        await start(stack, session, behind, serving)
+        running = [asyncio.create_task(streamed(session, front, 3000)) for _ in range(50)]
+        await wait_for_streams(session, front, 50)
+        stack.child("proxy").send_signal(signal.SIGTERM)
+        for _ in range(20):
+            late.append(asyncio.create_task(streamed(session, front, 20)))
+            async with session.get(f"{front}/ready") as response:
+                assert response.status == 503
+                assert json.loads(await response.text())["draining"] is True
+            await asyncio.sleep(0.1)
+        assert sum(await asyncio.gather(*running)) == 50
+        assert sum(await asyncio.gather(*late)) == 20
+    assert await stack.child("proxy").wait() == 0
+
+
+async def test_an_interrupt_does_not_wait_and_the_second_signal_ends_all(
+    stack: Stack, session: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    """Nobody new is taken after the first; the stream is cut by the second."""
+    address, behind = replica(tmp_path)
+    front, serving = proxy(tmp_path, [address], "--lame-duck-seconds", "60")
+    await start(stack, session, behind, serving)
+    stream = asyncio.create_task(streamed(session, front, 10**6))
+    await wait_for_streams(session, front, 1)
+    stack.child("proxy").send_signal(signal.SIGINT)
+    await wait_until_refused(session, front)
+    assert not stream.done()
+    stack.child("proxy").send_signal(signal.SIGTERM)
+    with pytest.raises(aiohttp.ClientError):
+        await stream
+    async with asyncio.timeout(READY_SECONDS):
+        assert await stack.child("proxy").wait() == 0
 
 
 async def test_a_request_is_seen_by_the_monitor(
@@ -137,18 +206,18 @@ async def test_replicas_are_added_by_a_file_and_by_order(
     async with session.post(orders, json=body) as response:
         assert response.status == 401
     states: dict[str, str] = {}
+    key = {"authorization": "Bearer secret"}
     async with asyncio.timeout(READY_SECONDS):
         while "http://127.0.0.1:9" not in states or first in states:
-            async with session.get(orders) as response:
+            async with session.get(orders, headers=key) as response:
                 told = json.loads(await response.text())["replicas"]
             states = {one["address"]: one["state"] for one in told}
             await asyncio.sleep(0.05)
-    key = {"authorization": "Bearer secret"}
     async with session.post(orders, json=body, headers=key) as response:
         assert response.status == 204
     async with session.post(f"{front}/v1/chat/completions", json=chat(60)) as response:
         assert "[DONE]" in await response.text()
-    async with session.get(f"{front}/metrics") as response:
+    async with session.get(f"{front}/metrics", headers=key) as response:
         exposition = await response.text()
     assert 'specwatch_fleet_troubles_total{kind="address_refused"} 1.0' in exposition
 

@@ -111,7 +111,7 @@ async def test_each_panel_is_built_for_what_is_known_of_its_replica() -> None:
             return services.build_panel(profile, call, state)
 
         watched = replace(services, build_panel=build_panel)
-        endpoint = GenerationEndpoint(Route.CHAT, watched, PassThrough(proxy.fleet))
+        endpoint = GenerationEndpoint(Route.CHAT, watched, PassThrough(proxy.fleet, 2**20))
         for _ in range(6):
             await post(endpoint, CHAT, request_body(CHAT))
     assert known[0] is DraftState.UNKNOWN

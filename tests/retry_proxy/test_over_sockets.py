@@ -1,35 +1,13 @@
 """The proxy behind its real server: what ASGI alone cannot show."""
 
-import asyncio
-import contextlib
-import socket
-from collections.abc import AsyncIterator
-from typing import Any
-
 import aiohttp
-import uvicorn
 
-from retry_proxy.edge import EdgeLimits, edge_protocol
 from tests.fakes.engine import FakeEngine
-from tests.fakes.proxy import Proxy, proxy_for, request_body
+from tests.fakes.proxy import proxy_for, request_body
 from tests.fakes.script import Fault, Script
+from tests.fakes.served import served
 
 CHAT = "/v1/chat/completions"
-
-
-@contextlib.asynccontextmanager
-async def served(proxy: Proxy, **options: Any) -> AsyncIterator[str]:
-    settings: dict[str, Any] = {"lifespan": "off", "log_level": "critical", "access_log": False}
-    settings["http"] = edge_protocol(EdgeLimits())
-    server = uvicorn.Server(uvicorn.Config(proxy.app, **(settings | options)))
-    listening = socket.create_server(("127.0.0.1", 0))  # clients queue until the server accepts
-    task = asyncio.create_task(server.serve(sockets=[listening]))
-    try:
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        await task
-        listening.close()
 
 
 async def test_stream_whole_and_pass_through() -> None:

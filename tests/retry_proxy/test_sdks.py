@@ -16,7 +16,7 @@ from retry_proxy.stream.sse import SseParser
 from tests.fakes.engine import FakeEngine
 from tests.fakes.proxy import proxy_for
 from tests.fakes.script import Fault, Script
-from tests.retry_proxy.test_over_sockets import served
+from tests.fakes.served import served
 
 DATA = Path(__file__).parent.parent / "data" / "engines"
 FILES = {

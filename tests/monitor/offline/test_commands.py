@@ -240,13 +240,14 @@ def test_unlabelled_recordings_are_told_of(tmp_path: Path) -> None:
 
 
 @contextmanager
-def serving(pages: dict[str, Any]) -> Iterator[str]:
-    """A proxy that answers ``/api/acceptance?since=N`` from ``pages``."""
+def serving(pages: dict[str, Any], key: str | None = None) -> Iterator[str]:
+    """A proxy that answers ``/api/acceptance?since=N`` from ``pages``, to holders of the key."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             page = pages.get(self.path)
-            self.send_response(404 if page is None else 200)
+            is_allowed = key is None or self.headers["authorization"] == f"Bearer {key}"
+            self.send_response(401 if not is_allowed else 404 if page is None else 200)
             self.end_headers()
             self.wfile.write(json.dumps(page).encode())
 
@@ -274,6 +275,17 @@ def test_calibrate_learns_from_a_running_proxy() -> None:
         result = runner.invoke(app, ["calibrate", "--proxy", proxy, "--requests", "6"])
     assert result.exit_code == 0, result.output
     assert "6 requests" in result.output
+
+
+def test_calibrate_shows_the_admin_key() -> None:
+    """Where the proxy has one, acceptance is behind it."""
+    pages = {"/api/acceptance?since=0": {"attempts": lessons(4), "next": 4}}
+    with serving(pages, key="secret") as proxy:
+        command = ["calibrate", "--proxy", proxy, "--requests", "4"]
+        without = runner.invoke(app, command)
+        result = runner.invoke(app, command, env={"SPECWATCH_ADMIN_KEY": "secret"})
+    assert (without.exit_code, result.exit_code) == (2, 0)
+    assert "--admin-key" in without.stderr
 
 
 def test_calibrate_tells_what_is_wrong_with_the_proxy() -> None:
