@@ -132,6 +132,7 @@ async def _serve(proxy: ProxyConfig, config: MonitorConfig) -> None:
             log_level=config.log_level,
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # nobody's word for where a request comes from is taken
             timeout_graceful_shutdown=config.shutdown_grace_seconds,
         ),
         readiness,

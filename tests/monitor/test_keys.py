@@ -13,6 +13,7 @@ from monitor.errors import InvalidOptions
 from monitor.monitor import Monitor
 from monitor.options import MonitorConfig
 from monitor.serve import compose, read_api_keys
+from retry_proxy.app import ProxyApp
 from retry_proxy.config import ProxyConfig
 from retry_proxy.fleet import Fleet
 from tests.fakes.asgi_client import start
@@ -47,7 +48,8 @@ async def status(app: FastAPI, method: str, path: str, key: str | None = None) -
 
 
 def paths_of(app: FastAPI) -> list[str]:
-    found = templates(app.routes)
+    assert isinstance(app, ProxyApp)
+    found = {*templates(app.routes), *app.watched}
     return sorted({re.sub(r"\{[^}]*\}", "x", path) for path in found} | set(OTHERS))
 
 
