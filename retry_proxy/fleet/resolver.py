@@ -1,7 +1,9 @@
 """Resolves replicas' names and lets through only where a connection may go."""
 
 import asyncio
+import contextlib
 import errno
+import ipaddress
 import socket
 
 from retry_proxy.addresses import AddressRules
@@ -29,7 +31,9 @@ class CheckedResolver:
 
 
 async def system_addresses(host: str, port: int) -> list[str]:
-    """What the system's resolver says."""
+    """What the system's resolver says. An address is its own: asking takes a thread's time."""
+    with contextlib.suppress(ValueError):
+        return [str(ipaddress.ip_address(host))]
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
