@@ -339,7 +339,7 @@ def parse() -> argparse.Namespace:
         help="folder with the compiled wheel (`make compiled`, then `pip install --no-deps "
         "--target FOLDER dist/specwatch-*-cp*.whl`)",
     )
-    parser.add_argument("--port", type=int, default=42100, help="first of the ports that are used")
+    parser.add_argument("--port", type=int, default=21100, help="first of the ports that are used")
     parser.add_argument("--write", action="store_true", help="write benchmarks/results/")
     return parser.parse_args()
 

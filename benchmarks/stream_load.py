@@ -110,7 +110,11 @@ class UpstreamConnection(asyncio.Protocol):
     def _begin(self, transport: asyncio.Transport, body: bytes) -> None:
         named = _STREAM.search(body)
         assert named is not None, "a request without a stream's number"
-        stream = self._load().streams[int(named[1])]
+        streams = self._load().streams
+        if int(named[1]) >= len(streams):
+            transport.abort()  # somebody asks again for a stream of the window before
+            return
+        stream = streams[int(named[1])]
         stream.upstream = transport
         transport.write(
             b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
