@@ -219,7 +219,8 @@ class Attempt:
             return True
         self.totals.tokens += seen.estimated_tokens or 0
         self._stopped_by = self._on_verdict(self._panel.update_single(seen))
-        self._lane.is_open = self.verdict is None and not self._panel.is_watching
+        if self.verdict is not None or self._panel.is_watching:
+            self._lane.is_open = False
         return self._stopped_by is None
 
     def _book_passed(self) -> None:
@@ -276,12 +277,13 @@ class Attempt:
         """Passes on what may go; false if something waits to be flushed."""
         hold = self._answer.hold
         is_watching = self._panel.is_watching
-        self._lane.is_open = self.verdict is None and not is_watching and not self._keeps_text
         can_release = self._policy.can_release(
             is_watching=is_watching and not self._is_let_through,
             tokens=hold.answer_tokens,
             is_complete=False,
         )
+        is_quiet = self.verdict is None and not is_watching
+        self._lane.is_open = can_release and is_quiet and not self._keeps_text
         # A role chunk alone waits for the first text: until then a restart can stay silent and an
         # error has a real status.
         if not hold.held or not (self._answer.has_released or hold.has_held_output):
