@@ -128,19 +128,25 @@ def measure(name: str, records: list[Recording], panels: Panels) -> Evaluation:
     return found
 
 
-def as_report(parts: dict[str, Evaluation]) -> Report:
-    """All parts in one table."""
-    table = [
+def joined(
+    parts: dict[str, Evaluation], rows_of: Callable[[Evaluation], Iterable[list[str]]]
+) -> list[list[str]]:
+    """The rows of all parts, each named once."""
+    return [
         [name if number == 0 else "", *cells]
         for name, part in parts.items()
-        for number, cells in enumerate(rows(part))
+        for number, cells in enumerate(rows_of(part))
     ]
+
+
+def as_report(parts: dict[str, Evaluation]) -> Report:
+    """All parts in one table."""
     return Report(
         name="detection",
         title="Detection: the panel, its detectors and the rules of others",
         device="cpu",
         columns=("recordings of", *COLUMNS),
-        rows=table,
+        rows=joined(parts, rows),
         notes=NOTES,
         raw={name: part.to_dict() for name, part in parts.items()},
     )
@@ -148,17 +154,12 @@ def as_report(parts: dict[str, Evaluation]) -> Report:
 
 def as_rate_report(parts: dict[str, Evaluation]) -> Report:
     """The same at fixed rates of false alarms."""
-    table = [
-        [name if number == 0 else "", *cells]
-        for name, part in parts.items()
-        for number, cells in enumerate(rate_rows(part))
-    ]
     return Report(
         name="detection_fixed_rate",
         title="Detection: recall at the same rate of false alarms",
         device="cpu",
         columns=("recordings of", *RATE_COLUMNS),
-        rows=table,
+        rows=joined(parts, rate_rows),
         notes=RATE_NOTES,
     )
 

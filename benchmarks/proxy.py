@@ -15,12 +15,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.progress import Progress
 
+from benchmarks.fault_process import free_port, running
 from benchmarks.fault_proxies import Proxy, Setting, nginx, smg
 from benchmarks.results import Report, publish
 from benchmarks.stream_load import (
@@ -121,31 +122,20 @@ def memory_mb(pid: int) -> float:
     return total
 
 
-@contextlib.contextmanager
-def running(proxies: list[Proxy], upstream_port: int, ports: Iterator[int]) -> Iterator[list[Peer]]:
-    """All of them at once, on one core; stopped by their process ids."""
-    peers: list[Peer] = []
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            for number, proxy in enumerate(proxies):
-                place = Path(folder) / str(number)
-                place.mkdir()
-                setting = Setting(next(ports), next(ports), [upstream_port], place)
-                process = subprocess.Popen(
-                    [proxy.program, *proxy.command(setting)],
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    preexec_fn=lambda: os.sched_setaffinity(0, {PROXY_CORE}),  # noqa: PLW1509
-                )
-                peers.append(Peer(proxy.name, process, setting.port))
-            yield peers
-        finally:
-            for peer in peers:
-                peer.process.terminate()
-            for peer in peers:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    peer.process.wait(10)
-                peer.process.kill()
+@contextlib.asynccontextmanager
+async def all_running(proxies: list[Proxy], upstream_port: int) -> AsyncIterator[list[Peer]]:
+    """All of them at once, on one core."""
+    async with contextlib.AsyncExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        peers: list[Peer] = []
+        for number, proxy in enumerate(proxies):
+            place = Path(folder) / str(number)
+            place.mkdir()
+            setting = Setting(free_port(), free_port(), [upstream_port], place)
+            process = await stack.enter_async_context(running(proxy, setting))
+            os.sched_setaffinity(process.pid, {PROXY_CORE})  # before it has threads
+            peers.append(Peer(proxy.name, process, setting.port))
+        yield peers
 
 
 async def until_reachable(peer: Peer) -> None:
@@ -239,8 +229,9 @@ async def measure(options: argparse.Namespace) -> dict[tuple[str, int], Measured
     server = await bench.serve()
     port = server.sockets[0].getsockname()[1]
     found: dict[tuple[str, int], Measured] = {}
-    ports = itertools.count(options.port)
-    with running(chosen(options), port, ports) as peers, Progress() as progress:
+    async with contextlib.AsyncExitStack() as stack:
+        peers = await stack.enter_async_context(all_running(chosen(options), port))
+        progress = stack.enter_context(Progress())
         for peer in peers:
             await until_reachable(peer)
         direct = Peer("no proxy", peers[0].process, port)
@@ -339,7 +330,6 @@ def parse() -> argparse.Namespace:
         help="folder with the compiled wheel (`make compiled`, then `pip install --no-deps "
         "--target FOLDER dist/specwatch-*-cp*.whl`)",
     )
-    parser.add_argument("--port", type=int, default=21100, help="first of the ports that are used")
     parser.add_argument("--write", action="store_true", help="write benchmarks/results/")
     return parser.parse_args()
 

@@ -36,7 +36,7 @@ def decode_headers(raw: Iterable[tuple[bytes, bytes]]) -> Headers:
 
 
 def encode_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
-    """Header pairs as ASGI takes them. Bytes that are no UTF-8 come out as aiohttp read them."""
+    """Header pairs as ASGI takes them. Bytes that are no UTF-8 come out as they came."""
     return [
         (name.lower().encode("latin-1"), value.encode("utf-8", "surrogateescape"))
         for name, value in headers
@@ -80,7 +80,7 @@ def closing_if_expected(raw: Iterable[tuple[bytes, bytes]]) -> Headers:
 
 
 def _decode(value: bytes) -> str:
-    """UTF-8, as aiohttp writes it again, or the encoding that can say any byte."""
+    """UTF-8, as it is written again, or the encoding that can say any byte."""
     try:
         return value.decode()
     except UnicodeDecodeError:

@@ -10,6 +10,7 @@ from detectors.panels import DefaultPanel
 from detectors.text.gibberish import Gibberish
 from monitor.offline.panels import Panels
 from monitor.offline.recording import Recording
+from monitor.offline.watch import Alone
 
 _NOTHING = float("-inf")
 
@@ -42,11 +43,10 @@ class LowEvidence:
 
     def __init__(self, acceptance: CalibratedAcceptance) -> None:
         self._acceptance = acceptance
-        self._tokens = 0
+        self._alone = Alone(acceptance)
 
     def update(self, observation: Observation) -> float:
-        self._tokens += observation.new_tokens or 0
-        self._acceptance.update(observation, self._tokens)
+        self._alone.update(observation)
         return self._acceptance.low_bits if self._acceptance.test is not None else _NOTHING
 
 
@@ -55,11 +55,10 @@ class TextLevel:
 
     def __init__(self) -> None:
         self._text = Gibberish()
-        self._tokens = 0
+        self._alone = Alone(self._text)
 
     def update(self, observation: Observation) -> float:
-        self._tokens += observation.new_tokens or 0
-        self._text.update(observation, self._tokens)
+        self._alone.update(observation)
         return self._text.level
 
 

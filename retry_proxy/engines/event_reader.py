@@ -81,6 +81,22 @@ class EventTrack:
         )
 
 
+class EventReader:
+    """What the readers of both APIs begin with."""
+
+    def __init__(self, profile: EngineProfile, read_extras: ExtrasReader) -> None:
+        self._track = EventTrack(profile, read_extras)
+
+    @property
+    def final(self) -> FinalCounters | None:
+        """As :class:`~retry_proxy.engines.adapter.ChunkReader` has it."""
+        return self._track.final
+
+    def read_plain(self, text: str) -> Observation | None:
+        """No event says a text and nothing else: what it means depends on the others."""
+        return None
+
+
 def event_type(payload: Any) -> str:
     """The event's name.
 

@@ -2,11 +2,9 @@
 
 from typing import Any
 
-from detectors.observation import Observation
-from retry_proxy.engines.adapter import EngineProfile, FinalCounters, Piece
-from retry_proxy.engines.event_reader import EventTrack, Output, event_type, member, text_of
+from retry_proxy.engines.adapter import Piece
+from retry_proxy.engines.event_reader import EventReader, Output, event_type, member, text_of
 from retry_proxy.engines.openai_chunk import read_int
-from retry_proxy.engines.openai_reader import ExtrasReader
 from retry_proxy.errors import MalformedStream
 
 # kind of a delta -> where its text lies, and whether that is answer text
@@ -17,18 +15,8 @@ _DELTAS = {
 }
 
 
-class MessagesReader:
+class MessagesReader(EventReader):
     """Text, thinking and tool input are all watched; only text can be continued."""
-
-    def __init__(self, profile: EngineProfile, read_extras: ExtrasReader) -> None:
-        self._track = EventTrack(profile, read_extras)
-
-    @property
-    def final(self) -> FinalCounters | None:
-        return self._track.final
-
-    def read_plain(self, text: str) -> Observation | None:
-        return None  # what such an event says depends on the others
 
     def read(self, payload: Any, raw: bytes) -> Piece:
         kind = event_type(payload)

@@ -2,11 +2,9 @@
 
 from typing import Any
 
-from detectors.observation import Observation
-from retry_proxy.engines.adapter import EngineProfile, FinalCounters, Piece
-from retry_proxy.engines.event_reader import EventTrack, Output, event_type, member, text_of
+from retry_proxy.engines.adapter import Piece
+from retry_proxy.engines.event_reader import EventReader, Output, event_type, member, text_of
 from retry_proxy.engines.openai_chunk import read_int
-from retry_proxy.engines.openai_reader import ExtrasReader
 from retry_proxy.errors import EngineReportedError
 
 _TEXT = ("response.output_text.delta", "response.refusal.delta")
@@ -18,18 +16,8 @@ _FAILURES = ("error", "response.failed", "response.cancelled")
 _EMPTY = ("response.created", "response.queued", "response.in_progress")
 
 
-class ResponsesReader:
+class ResponsesReader(EventReader):
     """Every delta is watched; nothing is continued: the API has no way to ask for it."""
-
-    def __init__(self, profile: EngineProfile, read_extras: ExtrasReader) -> None:
-        self._track = EventTrack(profile, read_extras)
-
-    @property
-    def final(self) -> FinalCounters | None:
-        return self._track.final
-
-    def read_plain(self, text: str) -> Observation | None:
-        return None  # what such an event says depends on the others
 
     def read(self, payload: Any, raw: bytes) -> Piece:
         kind = event_type(payload)

@@ -46,10 +46,6 @@ class ChoicePanels:
             names += panel.crashed
         return names
 
-    def update_single(self, seen: Observation) -> Verdict | None:
-        """The same for the only answer, without a piece around it."""
-        return self._show(self._single, seen)
-
     def update(self, piece: Piece) -> Verdict | None:
         """Returns the first verdict on any of the answers."""
         if not piece.choices:
@@ -60,6 +56,10 @@ class ChoicePanels:
                 self._by_choice[index] = self._build()
             found = self._show(self._by_choice[index], seen) or found
         return found
+
+    def update_single(self, seen: Observation) -> Verdict | None:
+        """The same for the only answer, without a piece around it."""
+        return self._show(self._single, seen)
 
     def _show(self, panel: Panel, seen: Observation) -> Verdict | None:
         began = self._clock()
