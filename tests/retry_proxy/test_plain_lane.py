@@ -20,7 +20,6 @@ from retry_proxy.stream.choice_panels import ChoicePanels
 from retry_proxy.stream.client import ClientStream
 from tests.fakes.sink import RecordingSink
 
-
 PROSE = (
     "The harbour was quiet when the first boats came back in the morning. A woman in a yellow coat "
     "counted the boxes on the quay and wrote the numbers into a small book. She had done this work "
