@@ -101,7 +101,15 @@ RETRIES = Metric(
     "specwatch_retries_total",
     MetricType.COUNTER,
     "attempts",
-    "Second and later attempts of a request, by how they ended.",
+    "Attempts of a request after one that failed, by how they ended.",
+    ("outcome",),
+)
+HEDGES = Metric(
+    "specwatch_hedges_total",
+    MetricType.COUNTER,
+    "attempts",
+    "Attempts dispatched beside one without a first token, by how they ended; outrun: the first "
+    "replica was quicker after all.",
     ("outcome",),
 )
 RETRIES_REFUSED = Metric(
@@ -289,6 +297,7 @@ CATALOG: tuple[Metric, ...] = (
     LEAKED_TOKENS,
     WASTED_TOKENS,
     RETRIES,
+    HEDGES,
     RETRIES_REFUSED,
     ADDED_DELAY,
     HELD,

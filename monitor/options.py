@@ -165,6 +165,13 @@ FLAGS: dict[str, Flag] = {
     "max_attempts": Flag("Attempts of one request that reach an engine.", _RETRY),
     "retry_budget_ratio": Flag("Retries allowed as a share of the requests.", _RETRY),
     "retry_budget_min_per_second": Flag("... and at least so many a second.", _RETRY),
+    "hedge_after": Flag(
+        "Ask a second replica beside the first when no token came for so many seconds, or (p95) "
+        "for as long as 95 % of the recent answers took; the slower one is aborted. Off unless "
+        "given.",
+        _RETRY,
+    ),
+    "hedge_share": Flag("Most requests that this happens to, as a share.", _RETRY),
     "abort_limit_per_minute": Flag(
         "Most generations stopped by a verdict on one replica; further ones are let through.",
         _RETRY,

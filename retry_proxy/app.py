@@ -23,8 +23,9 @@ from retry_proxy.events import EventSink
 from retry_proxy.fleet.fleet import Fleet
 from retry_proxy.headers import decode_headers
 from retry_proxy.pass_through import PassThrough
+from retry_proxy.services import Services
 from retry_proxy.stream.client import ClientStream
-from retry_proxy.stream.relay import Relay, Services
+from retry_proxy.stream.relay import Relay
 from retry_proxy.stream.text_tail import TextSink
 from retry_proxy.stream.writer import WRITER
 from retry_proxy.watch import Learned, PanelBuilder
