@@ -105,6 +105,11 @@ class Dispatch:
         return self._attempt is not None and self._attempt.was_opened
 
     @property
+    def was_outrun(self) -> bool:
+        """Another replica was quicker."""
+        return self._end is not None and self._end.kind is EndKind.OUTRUN
+
+    @property
     def has_begun(self) -> bool:
         """The engine answers it, or finds the request bad, as another one would."""
         if self._end is not None:

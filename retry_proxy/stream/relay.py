@@ -192,6 +192,8 @@ class Relay:
         winner = await first_to_begin(first, delay, second)
         if len(made) > 1:
             self._answer.start_attempt(None, self._dispatches)
+            # Who was only slower has failed at nothing: it may do what the winner cannot end.
+            self._tried -= {one.replica.address for one in made if one.was_outrun}
         return winner
 
     # decisions

@@ -224,6 +224,19 @@ async def test_a_sick_winner_is_stopped_as_ever() -> None:
         assert outcomes(proxy) == [A.OUTRUN, A.ANOMALY, A.COMPLETED]
 
 
+async def test_who_was_only_slower_may_help_out() -> None:
+    """The winner breaks at once and nobody else is left: the loser once counted as tried."""
+    first, second = FakeEngine(default=Script(pause_after=0)), FakeEngine()
+    second.default = Script(Fault.CUT, after=1)
+    async with first, second, hedging(first, second) as proxy:
+        asking = start(proxy.app, "POST", GENERATE, request_body(GENERATE))
+        await first.wait_for(aborts=1)
+        first.resume.set()
+        got = await asking.finish()
+        assert (got.text(), got.is_done) == (words(40), True)
+        assert outcomes(proxy) == [A.OUTRUN, A.UPSTREAM_ERROR, A.COMPLETED]
+
+
 async def test_a_hundred_at_once_leak_nothing() -> None:
     mixed = [SILENT, Script(), Script(Fault.CUT), Script(Fault.STATUS)]
     one, two, three = FakeEngine(), FakeEngine(), FakeEngine()
