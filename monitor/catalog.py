@@ -279,6 +279,13 @@ STORE_DROPPED = Metric(
     "Records that never reached the shared store, because it was away for too long.",
     ("store",),
 )
+BASELINES_REFUSED = Metric(
+    "specwatch_baselines_refused_total",
+    MetricType.COUNTER,
+    "values",
+    "Values among the shared baselines that are none, and keys of another type; no series without "
+    "--redis.",
+)
 BUILD_INFO = Metric(
     "specwatch_build_info",
     MetricType.GAUGE,
@@ -321,6 +328,7 @@ CATALOG: tuple[Metric, ...] = (
     STORE_UP,
     STORE_ERRORS,
     STORE_DROPPED,
+    BASELINES_REFUSED,
     BUILD_INFO,
 )
 
@@ -329,7 +337,7 @@ PULLED: frozenset[Metric] = frozenset(
     {
         *(REPLICA_STATE, IN_FLIGHT, OUTSTANDING_TOKENS, DRAFT_HEALTH),
         *(DETECTOR_ERRORS, DETECTOR_SECONDS),
-        *(STORE_UP, STORE_ERRORS, STORE_DROPPED),
+        *(STORE_UP, STORE_ERRORS, STORE_DROPPED, BASELINES_REFUSED),
         *(JUDGE_TEXTS, JUDGE_DROPPED, JUDGE_UP, JUDGE_FALSE_ALARMS, JUDGE_MISSES),
     }
 )

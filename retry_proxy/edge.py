@@ -5,6 +5,7 @@ finishes its head keeps its socket for ever.
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +48,7 @@ class EdgeProtocol(HttpToolsProtocol):
     """One client connection."""
 
     limits = EdgeLimits()
+    is_leaving: Callable[[], bool] = staticmethod(lambda: False)
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -109,6 +111,8 @@ class EdgeProtocol(HttpToolsProtocol):
         # The application's task has not started yet.
         extensions: dict[str, Any] = {WRITER: BodyWriter(self.cycle)}
         self.scope["extensions"] = extensions
+        if self.is_leaving():
+            self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
         self._is_reading_body = False
@@ -164,6 +168,14 @@ class EdgeProtocol(HttpToolsProtocol):
         self.send_400_response("")
 
 
-def edge_protocol(limits: EdgeLimits) -> type[asyncio.Protocol]:
-    """The protocol class with these limits, as uvicorn's ``http`` option takes it."""
-    return type("EdgeProtocol", (EdgeProtocol,), {"limits": limits})
+def edge_protocol(
+    limits: EdgeLimits, is_leaving: Callable[[], bool] = lambda: False
+) -> type[asyncio.Protocol]:
+    """The protocol class with these limits, as uvicorn's ``http`` option takes it.
+
+    Args:
+        is_leaving: the process is about to stop: answers to requests that come from now on close
+            their connections, so that clients open the next one elsewhere.
+    """
+    own = {"limits": limits, "is_leaving": staticmethod(is_leaving)}
+    return type("EdgeProtocol", (EdgeProtocol,), own)

@@ -122,6 +122,7 @@ async def test_a_drain_refuses_nobody_and_cuts_no_stream(stack: Stack, tmp_path:
             late.append(asyncio.create_task(streamed(session, front, 20)))
             async with session.get(f"{front}/ready") as response:
                 assert response.status == 503
+                assert response.headers["connection"] == "close", "the next one goes elsewhere"
                 assert json.loads(await response.text())["draining"] is True
             await asyncio.sleep(0.1)
         assert sum(await asyncio.gather(*running)) == 50
