@@ -92,7 +92,7 @@ FLAGS: dict[str, Flag] = {
     ),
     "replicas_kubernetes": Flag(
         "namespace/service:port of which each ready endpoint is a replica (in a pod whose account "
-        "may list endpointslices).",
+        "may list and watch endpointslices; without watch it is read again and again).",
         _SERVE,
     ),
     "source_interval_seconds": Flag("Pause between two looks at these lists.", _SERVE),

@@ -200,5 +200,5 @@ async def test_a_running_proxy_takes_what_calibrate_shares(tmp_path: Path) -> No
 
 async def until(log: Path, text: str) -> None:
     async with asyncio.timeout(15):
-        while text not in await asyncio.to_thread(log.read_text):
+        while text not in await asyncio.to_thread(log.read_text):  # noqa: ASYNC110 (a log)
             await asyncio.sleep(0.05)
