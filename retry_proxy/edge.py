@@ -57,6 +57,7 @@ class EdgeProtocol(HttpToolsProtocol):
         self._refused: Refused | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._is_reading_body = False
+        self._writers: list[BodyWriter] = []  # of requests whose end is not known here
 
     # asyncio.Protocol
 
@@ -67,6 +68,10 @@ class EdgeProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._expect_nothing()
         super().connection_lost(exc)
+        for writer in self._writers:
+            if writer.on_gone is not None:
+                writer.on_gone()
+        self._writers.clear()
 
     def data_received(self, data: bytes) -> None:
         if self._is_reading_body:
@@ -109,7 +114,10 @@ class EdgeProtocol(HttpToolsProtocol):
         self._is_reading_body = True
         super().on_headers_complete()
         # The application's task has not started yet.
-        extensions: dict[str, Any] = {WRITER: BodyWriter(self.cycle)}
+        writer = BodyWriter(self.cycle)
+        self._writers = [one for one in self._writers if one.on_gone is not None]
+        self._writers.append(writer)
+        extensions: dict[str, Any] = {WRITER: writer}
         self.scope["extensions"] = extensions
         if self.is_leaving():
             self.cycle.keep_alive = False

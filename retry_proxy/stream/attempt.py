@@ -12,20 +12,18 @@ from retry_proxy.decide.release import ReleasePolicy
 from retry_proxy.decide.retry import Action, Decision
 from retry_proxy.engines.adapter import ChunkReader, FinalCounters, Piece, Totals
 from retry_proxy.errors import (
-    ConnectFailed,
     EngineReportedError,
     MalformedStream,
     StreamCut,
     UpstreamError,
 )
-from retry_proxy.headers import Headers
 from retry_proxy.stream.answer import Answer
 from retry_proxy.stream.choice_panels import ChoicePanels
 from retry_proxy.stream.ending import AttemptEnd, EndKind, read_refusal
 from retry_proxy.stream.kept_text import KeptText
 from retry_proxy.stream.plain_lane import PlainLane
 from retry_proxy.stream.sse import SseParser
-from retry_proxy.stream.upstream import Upstream, UpstreamResponse
+from retry_proxy.stream.upstream import UpstreamResponse
 
 _MAX_KEPT_STEPS = 2048
 _PROGRESS_TOKENS = 16  # told so often
@@ -75,27 +73,7 @@ class Attempt:
         self.totals = Totals()
         self.verdict: Verdict | None = None
         self.leaked_tokens = 0
-        self.was_opened = False
         self.has_ended = False  # the engine itself is done: nothing to abort
-
-    async def open(
-        self, upstream: Upstream, url: str, headers: Headers, body: bytes
-    ) -> UpstreamResponse | AttemptEnd:
-        """Dispatches: the response, to be read, or how it ended already."""
-        self.was_opened = True  # a client may leave while the engine still queues the request
-        try:
-            return await upstream.open(
-                "POST",
-                url,
-                headers=headers,
-                body=body,
-                timeout_seconds=self._config.first_byte_timeout_seconds,
-            )
-        except ConnectFailed as error:
-            self.was_opened = False
-            return AttemptEnd(EndKind.CONNECT_FAILED, error=error)
-        except UpstreamError as error:
-            return await self.end_of_broken(error)
 
     async def read(self, response: UpstreamResponse) -> tuple[AttemptEnd, UpstreamResponse | None]:
         """Reads to an end.

@@ -102,7 +102,7 @@ class Dispatch:
     @property
     def reached(self) -> bool:
         """It got to an engine."""
-        return self._attempt is not None and self._attempt.was_opened
+        return self._attempt is not None
 
     @property
     def was_outrun(self) -> bool:
@@ -127,22 +127,34 @@ class Dispatch:
         except (ConnectFailed, CannotContinueHere) as error:
             self._end = AttemptEnd(EndKind.CONNECT_FAILED, error=error)
             return
-        attempt = self._attempt = self._new_attempt(adapter)
-        if not plan.is_hedge:
-            job.answer.start_attempt(plan.prefix, plan.number)
         # A verdict may come from a poisoned prefix cache: a new salt keeps the retry away from it.
         salt = self._rid if plan.is_salted else None
         body = adapter.body(job.call, AttemptPlan(self._rid, plan.prefix, salt, plan.number))
-        opened = await attempt.open(
-            self._fleet.upstream,
-            self.replica.address + job.call.route.value,
-            for_upstream(job.client_headers),
-            msgspec.json.encode(body),
-        )
-        if isinstance(opened, AttemptEnd):
-            self._end = opened
-        else:
-            self._response = opened
+        try:
+            self._response = await self._fleet.upstream.open(
+                "POST",
+                self.replica.address + job.call.route.value,
+                headers=for_upstream(job.client_headers),
+                body=msgspec.json.encode(body),
+                timeout_seconds=job.services.config.first_byte_timeout_seconds,
+                sent=partial(self._prepare, adapter),
+            )
+        except UpstreamError as error:
+            self._end = await self._end_of_open(error)
+
+    def _prepare(self, adapter: EngineAdapter) -> None:
+        """Makes what reads the answer, while the engine works."""
+        if self._attempt is not None:
+            return
+        self._attempt = self._new_attempt(adapter)
+        if not self.plan.is_hedge:
+            self._job.answer.start_attempt(self.plan.prefix, self.plan.number)
+
+    async def _end_of_open(self, error: UpstreamError) -> AttemptEnd:
+        if self._attempt is not None:
+            return await self._attempt.end_of_broken(error)
+        is_refused = isinstance(error, ConnectFailed)
+        return AttemptEnd(EndKind.CONNECT_FAILED if is_refused else EndKind.FAILED, error=error)
 
     async def begin(self) -> None:
         """The same, and waits for the answer to begin; what has come of it is still to be read."""
@@ -239,7 +251,7 @@ class Dispatch:
         # Over the replica's limit of aborts the connection is closed and that is all.
         decision = None if end is None else end.decision
         is_allowed = decision is None or decision.refusal is not Refusal.ABORTS
-        if abort is not None and attempt.was_opened and not attempt.has_ended and is_allowed:
+        if abort is not None and not attempt.has_ended and is_allowed:
             headers = authorization_only(self._job.client_headers)
             self._fleet.send_abort(self.replica, abort, headers)
 

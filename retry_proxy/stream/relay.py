@@ -8,7 +8,7 @@ import time
 from dataclasses import replace
 
 from detectors.verdict import Verdict
-from retry_proxy.config import OnExhausted
+from retry_proxy.config import BalanceName, OnExhausted
 from retry_proxy.decide.busy import is_busy
 from retry_proxy.decide.client_retry import allowed_attempts, client_retries
 from retry_proxy.decide.hedge import is_safe_to_duplicate
@@ -56,7 +56,12 @@ class Relay:
         self._call = call
         self._client = client
         self._answer = Answer(call, client)
-        self._demand = demand_of(call.body, call.model, call.max_tokens)
+        self._demand = demand_of(
+            call.body,
+            call.model,
+            call.max_tokens,
+            wants_prefix=services.config.balance is BalanceName.PREFIX,
+        )
         self._state = RequestState.WAITING
         self._tried: set[str] = set()
         self._findings: list[Finding] = []

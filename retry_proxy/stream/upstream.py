@@ -67,8 +67,13 @@ class Upstream(Protocol):
         headers: Headers,
         body: bytes | AsyncIterable[bytes] | None,
         timeout_seconds: float | None,
+        sent: Callable[[], None] | None = None,
     ) -> UpstreamResponse:
         """Sends a request and waits for the head of the answer.
+
+        Args:
+            sent: called once it is on its way (again, if it goes out once more): what can be done
+                while the engine works.
 
         Raises:
             ConnectFailed: no connection; nothing was sent.
