@@ -24,6 +24,7 @@ class MonitorConfig:
 
     host: str = "127.0.0.1"
     port: int = 30000
+    share_port: bool = False
     baselines: str | None = None
     fusion: str | None = None
     admin_key: str | None = field(default=None, repr=False)
@@ -114,6 +115,11 @@ FLAGS: dict[str, Flag] = {
     "engine": Flag("What the replicas are; auto asks each of them.", _SERVE),
     "host": Flag("Address to listen on; 0.0.0.0 for all.", _SERVE),
     "port": Flag("Port to listen on; 0 takes a free one.", _SERVE),
+    "share_port": Flag(
+        "Let further processes with this option listen on the same port; the system shares the "
+        "connections out. Each has metrics of its own; --redis joins what they know of the fleet.",
+        _SERVE,
+    ),
     "balance": Flag(
         "least: fewest outstanding tokens; two_choices: the better of two drawn (many proxies); "
         "prefix: the replica whose prefix cache knows the prompt, unless it is overloaded.",

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import logging
 import signal
+import socket
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
@@ -127,6 +128,24 @@ def run(proxy: ProxyConfig, config: MonitorConfig) -> None:
         raise SystemExit(f"specwatch: {error}") from error
 
 
+def shared_socket(config: MonitorConfig) -> socket.socket:
+    """A listening socket whose port other processes may have too.
+
+    Raises:
+        InvalidOptions: the port is somebody's who does not share it.
+    """
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    listening = socket.socket(family)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listening.bind((config.host, config.port))
+    except OSError as error:
+        listening.close()
+        raise InvalidOptions(f"port {config.port}: {error.strerror}") from error
+    return listening
+
+
 def settle_garbage() -> None:
     """Has the collector leave alone what lives as long as the process, and come less often.
 
@@ -189,4 +208,4 @@ async def _serve(proxy: ProxyConfig, config: MonitorConfig) -> None:
     ):
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, fleet.reload)
         settle_garbage()
-        await server.serve()
+        await server.serve(None if not config.share_port else [shared_socket(config)])
