@@ -11,18 +11,15 @@ import itertools
 import os
 import random
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.progress import Progress
 
-from benchmarks.fault_process import free_port, running
-from benchmarks.fault_proxies import Proxy, Setting, nginx, smg
+from benchmarks.fault_proxies import Proxy, nginx, smg
+from benchmarks.peers import LOAD_CORE, Peer, all_running, naive, specwatch, until_reachable
 from benchmarks.results import Report, publish
 from benchmarks.stream_load import (
     ClientConnection,
@@ -33,7 +30,6 @@ from benchmarks.stream_load import (
     words,
 )
 
-LOAD_CORE, PROXY_CORE = 0, 1
 WARM_SECONDS = 1.0
 PACED_PER_SECOND = 50.0
 COLUMNS = (
@@ -63,92 +59,6 @@ class Measured:
     errors: list[str] = field(default_factory=list)
 
 
-@dataclass(slots=True)
-class Peer:
-    """One proxy that runs."""
-
-    name: str
-    process: subprocess.Popen[bytes]
-    port: int
-
-
-def specwatch(name: str, folder: Path | None = None) -> Proxy:
-    """This repository's proxy, all defaults; or the one installed in a folder."""
-
-    def command(setting: Setting) -> list[str]:
-        replicas = [f"--replica=http://127.0.0.1:{port}" for port in setting.replicas]
-        place = f"import sys; sys.path.insert(0, {str(folder or Path.cwd())!r}); "
-        run = "sys.argv[0] = 'specwatch'; from monitor.cli import app; app()"
-        arguments = [f"--port={setting.port}", *replicas, "--log-level=warning"]
-        return ["-P", "-c", place + run, "serve", *arguments]
-
-    version = ["-c", "from monitor.version import VERSION; print(VERSION)"]
-    return Proxy(name, sys.executable, command, version, "all detectors on")
-
-
-def naive() -> Proxy:
-    def command(setting: Setting) -> list[str]:
-        upstream = f"http://127.0.0.1:{setting.replicas[0]}"
-        return ["-m", "benchmarks.naive_proxy", upstream, str(setting.port)]
-
-    return Proxy("FastAPI, httpx, json.loads", sys.executable, command, ["--version"], "")
-
-
-def cpu_seconds(pid: int) -> float:
-    """Processor time of a process and its children so far."""
-    total = 0.0
-    for each in (pid, *children(pid)):
-        for path in Path(f"/proc/{each}/task").glob("*/schedstat"):
-            with contextlib.suppress(OSError):
-                total += int(path.read_text().split()[0]) / 1e9
-    return total
-
-
-def children(pid: int) -> list[int]:
-    found = []
-    for path in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            found += [int(each) for each in path.read_text().split()]
-    return found + [grand for child in found for grand in children(child)]
-
-
-def memory_mb(pid: int) -> float:
-    """Resident memory of a process and its children."""
-    page_mb = os.sysconf("SC_PAGE_SIZE") / 2**20
-    total = 0.0
-    for each in (pid, *children(pid)):
-        with contextlib.suppress(OSError):
-            total += int(Path(f"/proc/{each}/statm").read_text().split()[1]) * page_mb
-    return total
-
-
-@contextlib.asynccontextmanager
-async def all_running(proxies: list[Proxy], upstream_port: int) -> AsyncIterator[list[Peer]]:
-    """All of them at once, on one core."""
-    async with contextlib.AsyncExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory())
-        peers: list[Peer] = []
-        for number, proxy in enumerate(proxies):
-            place = Path(folder) / str(number)
-            place.mkdir()
-            setting = Setting(free_port(), free_port(), [upstream_port], place)
-            process = await stack.enter_async_context(running(proxy, setting))
-            os.sched_setaffinity(process.pid, {PROXY_CORE})  # before it has threads
-            peers.append(Peer(proxy.name, process, setting.port))
-        yield peers
-
-
-async def until_reachable(peer: Peer) -> None:
-    """Raises ``SystemExit`` if it does not come up."""
-    for _ in range(300):
-        with contextlib.suppress(OSError):
-            _, writer = await asyncio.open_connection("127.0.0.1", peer.port)
-            writer.close()
-            return
-        await asyncio.sleep(0.1)
-    raise SystemExit(f"{peer.name} does not answer on its port")
-
-
 class Bench:
     """The upstream, and one window after the other."""
 
@@ -156,10 +66,10 @@ class Bench:
         self._events = events(words())
         self.load = Load([], self._events)
 
-    async def serve(self) -> asyncio.Server:
+    async def serve(self, hosts: Sequence[str] = ("127.0.0.1",), port: int = 0) -> asyncio.Server:
         loop = asyncio.get_running_loop()
         current: Callable[[], Load] = lambda: self.load  # noqa: E731
-        return await loop.create_server(lambda: UpstreamConnection(current), "127.0.0.1", 0)
+        return await loop.create_server(lambda: UpstreamConnection(current), hosts, port)
 
     async def window(
         self, peer: Peer, streams: int, seconds: float, measured: Measured, paced: bool
@@ -169,19 +79,23 @@ class Bench:
         load.per_second = PACED_PER_SECOND if paced else None
         loop = asyncio.get_running_loop()
         clients = []
-        for number in range(streams):
-            made = await loop.create_connection(
-                lambda number=number: ClientConnection(load, number),  # type: ignore[misc]
-                "127.0.0.1",
-                peer.port,
+        # Those that are open run already: one after the other, thousands would take minutes.
+        for numbers in (range(at, min(at + 200, streams)) for at in range(0, streams, 200)):
+            opening = (
+                loop.create_connection(
+                    lambda number=number: ClientConnection(load, number),  # type: ignore[misc]
+                    "127.0.0.1",
+                    peer.port,
+                )
+                for number in numbers
             )
-            clients.append(made)
+            clients += await asyncio.gather(*opening)
         pace = asyncio.create_task(pacing(load)) if paced else None
         await asyncio.sleep(WARM_SECONDS)
-        before, at = cpu_seconds(peer.process.pid), load.received
+        before, at = peer.cpu_seconds(), load.received
         await asyncio.sleep(seconds)
-        spent, count = cpu_seconds(peer.process.pid) - before, load.received - at
-        measured.memory_mb.append(memory_mb(peer.process.pid))
+        spent, count = peer.cpu_seconds() - before, load.received - at
+        measured.memory_mb.append(peer.memory_mb())
         if pace is not None:
             pace.cancel()
         for transport, _ in clients:
@@ -234,7 +148,7 @@ async def measure(options: argparse.Namespace) -> dict[tuple[str, int], Measured
         progress = stack.enter_context(Progress())
         for peer in peers:
             await until_reachable(peer)
-        direct = Peer("no proxy", peers[0].process, port)
+        direct = Peer("no proxy", [], port)
         await asyncio.sleep(2)
         task = progress.add_task("", total=options.rounds * len(peers) * len(options.streams))
         for _ in range(options.rounds):

@@ -101,7 +101,15 @@ RETRIES = Metric(
     "specwatch_retries_total",
     MetricType.COUNTER,
     "attempts",
-    "Second and later attempts of a request, by how they ended.",
+    "Attempts of a request after one that failed, by how they ended.",
+    ("outcome",),
+)
+HEDGES = Metric(
+    "specwatch_hedges_total",
+    MetricType.COUNTER,
+    "attempts",
+    "Attempts dispatched beside one without a first token, by how they ended; outrun: the first "
+    "replica was quicker after all.",
     ("outcome",),
 )
 RETRIES_REFUSED = Metric(
@@ -271,6 +279,13 @@ STORE_DROPPED = Metric(
     "Records that never reached the shared store, because it was away for too long.",
     ("store",),
 )
+BASELINES_REFUSED = Metric(
+    "specwatch_baselines_refused_total",
+    MetricType.COUNTER,
+    "values",
+    "Values among the shared baselines that are none, and keys of another type; no series without "
+    "--redis.",
+)
 BUILD_INFO = Metric(
     "specwatch_build_info",
     MetricType.GAUGE,
@@ -289,6 +304,7 @@ CATALOG: tuple[Metric, ...] = (
     LEAKED_TOKENS,
     WASTED_TOKENS,
     RETRIES,
+    HEDGES,
     RETRIES_REFUSED,
     ADDED_DELAY,
     HELD,
@@ -312,6 +328,7 @@ CATALOG: tuple[Metric, ...] = (
     STORE_UP,
     STORE_ERRORS,
     STORE_DROPPED,
+    BASELINES_REFUSED,
     BUILD_INFO,
 )
 
@@ -320,7 +337,7 @@ PULLED: frozenset[Metric] = frozenset(
     {
         *(REPLICA_STATE, IN_FLIGHT, OUTSTANDING_TOKENS, DRAFT_HEALTH),
         *(DETECTOR_ERRORS, DETECTOR_SECONDS),
-        *(STORE_UP, STORE_ERRORS, STORE_DROPPED),
+        *(STORE_UP, STORE_ERRORS, STORE_DROPPED, BASELINES_REFUSED),
         *(JUDGE_TEXTS, JUDGE_DROPPED, JUDGE_UP, JUDGE_FALSE_ALARMS, JUDGE_MISSES),
     }
 )

@@ -63,6 +63,19 @@ class StoreCollector(Collector):
         yield from (up, errors, dropped)
 
 
+class BaselinesCollector(Collector):
+    """How the baselines are doing that proxies share."""
+
+    def __init__(self, refused: Callable[[], int]) -> None:
+        self._refused = refused
+
+    def collect(self) -> Iterator[Family]:
+        """One series."""
+        family = counter(catalog.BASELINES_REFUSED)
+        family.add_metric((), float(self._refused()))
+        yield family
+
+
 class DetectorCollector(Collector):
     """Crashes and time of detectors, which the hot path counts as plain numbers."""
 

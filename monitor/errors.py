@@ -3,6 +3,7 @@
 MonitorError
 ├── InvalidOptions    the command line, the environment or the file; the message names the option
 ├── JudgeUnavailable  --judge: an extra or its model is missing; the message says what to do
+├── SharingFailed     Redis took nothing that others should know; the message says why
 └── DemoFailed        a part of the demo did not start or died; the message says where its log lies
 """
 
@@ -17,6 +18,10 @@ class InvalidOptions(MonitorError):
 
 class JudgeUnavailable(MonitorError):
     """The judge was asked for and cannot start."""
+
+
+class SharingFailed(MonitorError):
+    """What others should know could not be written."""
 
 
 class DemoFailed(MonitorError):

@@ -36,6 +36,7 @@ RETRY_OUTCOME = {
     AttemptOutcome.UPSTREAM_ERROR: "failed",
     AttemptOutcome.REJECTED: "rejected",
     AttemptOutcome.CLIENT_GONE: "client_gone",
+    AttemptOutcome.OUTRUN: "outrun",
 }
 
 # A model name counts as real once a replica has answered for it.
@@ -76,7 +77,8 @@ class Metrics:
         replica = self.replicas.label(event.replica)
         self._count(catalog.ATTEMPTS, 1, replica, event.engine, event.outcome.value)
         if event.attempt > 1:
-            self._count(catalog.RETRIES, 1, RETRY_OUTCOME[event.outcome])
+            metric = catalog.HEDGES if event.is_hedge else catalog.RETRIES
+            self._count(metric, 1, RETRY_OUTCOME[event.outcome])
         if event.wasted_tokens > 0:
             self._count(catalog.WASTED_TOKENS, event.wasted_tokens, event.outcome.value)
         if event.verdict is not None:

@@ -9,7 +9,7 @@ from msgspec import structs
 
 from detectors.draft_health import DraftState
 from monitor.acceptance_log import AcceptanceLog
-from monitor.collector import DetectorCollector, FleetCollector, StoreCollector
+from monitor.collector import BaselinesCollector, DetectorCollector, FleetCollector, StoreCollector
 from monitor.judge.collector import JudgeCollector
 from monitor.judge.opinion import SecondOpinion
 from monitor.judge.report import JudgeSource
@@ -67,6 +67,10 @@ class Monitor:
     def watch_detectors(self, errors: DetectorErrorSource, seconds: Callable[[], float]) -> None:
         """Read the detectors' crash counts and their time at each scrape. Once."""
         self.metrics.registry.register(DetectorCollector(errors, seconds))
+
+    def watch_baselines(self, refused: Callable[[], int]) -> None:
+        """Read how many shared baselines were refused at each scrape. Once."""
+        self.metrics.registry.register(BaselinesCollector(refused))
 
     def watch_judge(self, judge: JudgeSource) -> None:
         """Read the judge's counts at each scrape. Once."""

@@ -24,6 +24,7 @@ class MonitorConfig:
 
     host: str = "127.0.0.1"
     port: int = 30000
+    share_port: bool = False
     baselines: str | None = None
     fusion: str | None = None
     admin_key: str | None = field(default=None, repr=False)
@@ -92,7 +93,7 @@ FLAGS: dict[str, Flag] = {
     ),
     "replicas_kubernetes": Flag(
         "namespace/service:port of which each ready endpoint is a replica (in a pod whose account "
-        "may list endpointslices).",
+        "may list and watch endpointslices; without watch it is read again and again).",
         _SERVE,
     ),
     "source_interval_seconds": Flag("Pause between two looks at these lists.", _SERVE),
@@ -114,6 +115,11 @@ FLAGS: dict[str, Flag] = {
     "engine": Flag("What the replicas are; auto asks each of them.", _SERVE),
     "host": Flag("Address to listen on; 0.0.0.0 for all.", _SERVE),
     "port": Flag("Port to listen on; 0 takes a free one.", _SERVE),
+    "share_port": Flag(
+        "Let further processes with this option listen on the same port; the system shares the "
+        "connections out. Each has metrics of its own; --redis joins what they know of the fleet.",
+        _SERVE,
+    ),
     "balance": Flag(
         "least: fewest outstanding tokens; two_choices: the better of two drawn (many proxies); "
         "prefix: the replica whose prefix cache knows the prompt, unless it is overloaded.",
@@ -165,6 +171,13 @@ FLAGS: dict[str, Flag] = {
     "max_attempts": Flag("Attempts of one request that reach an engine.", _RETRY),
     "retry_budget_ratio": Flag("Retries allowed as a share of the requests.", _RETRY),
     "retry_budget_min_per_second": Flag("... and at least so many a second.", _RETRY),
+    "hedge_after": Flag(
+        "Ask a second replica beside the first when no token came for so many seconds, or (p95) "
+        "for as long as 95 % of the recent answers took; the slower one is aborted. Off unless "
+        "given.",
+        _RETRY,
+    ),
+    "hedge_share": Flag("Most requests that this happens to, as a share.", _RETRY),
     "abort_limit_per_minute": Flag(
         "Most generations stopped by a verdict on one replica; further ones are let through.",
         _RETRY,

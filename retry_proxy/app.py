@@ -23,10 +23,11 @@ from retry_proxy.events import EventSink
 from retry_proxy.fleet.fleet import Fleet
 from retry_proxy.headers import decode_headers
 from retry_proxy.pass_through import PassThrough
+from retry_proxy.services import Services
 from retry_proxy.stream.client import ClientStream
-from retry_proxy.stream.relay import Relay, Services
+from retry_proxy.stream.relay import Relay
 from retry_proxy.stream.text_tail import TextSink
-from retry_proxy.stream.writer import WRITER
+from retry_proxy.stream.writer import WRITER, BodyWriter
 from retry_proxy.watch import Learned, PanelBuilder
 
 
@@ -135,9 +136,8 @@ class GenerationEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request_id = uuid.uuid4().hex
-        client = ClientStream(
-            send, request_id, error_body_for(self._route), scope.get("extensions", {}).get(WRITER)
-        )
+        writer: BodyWriter | None = scope.get("extensions", {}).get(WRITER)
+        client = ClientStream(send, request_id, error_body_for(self._route), writer)
         try:
             limit = self._services.config.max_body_bytes
             check_declared_length(scope["headers"], limit)
@@ -160,4 +160,4 @@ class GenerationEndpoint:
                 ("x-specwatch-verdict", "unwatched"),
             ]
             work = self._pass_through.forward(scope, body, send, extra_headers=marks)
-        await run_while_connected(work, receive)
+        await run_while_connected(work, receive, writer)

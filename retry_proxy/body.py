@@ -8,6 +8,7 @@ from typing import Any
 from starlette.types import Receive
 
 from retry_proxy.errors import BodyTooLarge
+from retry_proxy.stream.writer import BodyWriter
 
 
 class ClientGone(Exception):
@@ -55,8 +56,17 @@ async def wait_until_gone(receive: Receive) -> None:
         pass
 
 
-async def run_while_connected(work: Coroutine[Any, Any, None], receive: Receive) -> None:
-    """Runs work and cancels it when the client leaves; the body must have been read."""
+async def run_while_connected(
+    work: Coroutine[Any, Any, None], receive: Receive, writer: BodyWriter | None = None
+) -> None:
+    """Runs work and cancels it when the client leaves; the body must have been read.
+
+    Args:
+        writer: tells of the leaving, where the server has one: no other task has to wait for it.
+    """
+    if writer is not None:
+        await _run_until_gone(work, writer)
+        return
     task = asyncio.create_task(work)
     watcher = asyncio.create_task(wait_until_gone(receive))
     try:
@@ -72,3 +82,27 @@ async def run_while_connected(work: Coroutine[Any, Any, None], receive: Receive)
                 await task
     if not is_cut_short:
         task.result()
+
+
+async def _run_until_gone(work: Coroutine[Any, Any, None], writer: BodyWriter) -> None:
+    """In this task, which is the request's own."""
+    task = asyncio.current_task()
+    assert task is not None, "no task runs"
+    gone = False
+
+    def leave() -> None:
+        nonlocal gone
+        gone = True
+        task.cancel()
+
+    if writer.is_gone:
+        work.close()
+        return
+    writer.on_gone = leave
+    try:
+        await work
+    except asyncio.CancelledError:
+        if not gone or task.uncancel() > 0:
+            raise
+    finally:
+        writer.on_gone = None

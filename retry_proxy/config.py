@@ -10,7 +10,16 @@ from typing import Any, Self
 from detectors.acceptance.calibrated import DEFAULT_BOUND
 from detectors.acceptance.published import AcceptanceThresholds
 from retry_proxy.addresses import AddressRules
-from retry_proxy.errors import InvalidConfig, RefusedAddress
+from retry_proxy.checks import (
+    check,
+    check_address,
+    check_enum,
+    check_secret,
+    check_type,
+    parse_enum,
+)
+from retry_proxy.decide.hedge_after import HedgeAfter
+from retry_proxy.errors import InvalidConfig
 
 
 class EngineName(enum.StrEnum):
@@ -80,6 +89,9 @@ class ProxyConfig:
         deadline_seconds: no new attempt starts later than this after the request's arrival.
         retry_budget_ratio: retries allowed per request ...
         retry_budget_min_per_second: ... and at least this many in each second.
+        hedge_after: a second replica is asked beside the first when no token came for so long:
+            seconds, or ``p95`` for as long as 95 % of the recent answers took; ``None``: never.
+        hedge_share: most requests that this happens to, as a share.
         abort_limit_per_minute: generations stopped by a verdict on one replica; beyond it they are
             let through, marked (or an error, without an abort).
         panel: which detectors watch.
@@ -127,6 +139,8 @@ class ProxyConfig:
     on_exhausted: OnExhausted = OnExhausted.PASS
     retry_budget_ratio: float = 0.2
     retry_budget_min_per_second: float = 10.0
+    hedge_after: str | None = None
+    hedge_share: float = 0.05
     abort_limit_per_minute: int = 60
     panel: PanelName = PanelName.DEFAULT
     false_alarm_bound: float = DEFAULT_BOUND
@@ -159,40 +173,28 @@ class ProxyConfig:
             raise InvalidConfig("at least one replica is needed, or where they are listed")
         rules = AddressRules(self.allow_addresses)
         for address in self.replicas:
-            _check_address(address, rules)
+            check_address(address, rules)
         if len({address.rstrip("/") for address in self.replicas}) != len(self.replicas):
             raise InvalidConfig("a replica is given twice")
-        _check_enum("engine", self.engine, EngineName)
-        _check_enum("balance", self.balance, BalanceName)
-        _check_enum("panel", self.panel, PanelName)
-        _check(
-            0 < self.false_alarm_bound < 1,
-            "false_alarm_bound",
-            "between 0 and 1",
-            self.false_alarm_bound,
-        )
-        _check(
-            0 < self.quarantine_bound < 1,
-            "quarantine_bound",
-            "between 0 and 1",
-            self.quarantine_bound,
-        )
-        _check(
-            0 <= self.max_ejected_share <= 1,
-            "max_ejected_share",
-            "between 0 and 1",
-            self.max_ejected_share,
-        )
-        _check_enum("release", self.release, ReleaseMode)
-        _check_enum("on_exhausted", self.on_exhausted, OnExhausted)
+        check_enum("engine", self.engine, EngineName)
+        check_enum("balance", self.balance, BalanceName)
+        check_enum("panel", self.panel, PanelName)
+        for name in ("false_alarm_bound", "quarantine_bound"):
+            check(0 < getattr(self, name) < 1, name, "between 0 and 1", getattr(self, name))
+        for name in ("max_ejected_share", "hedge_share"):
+            check(0 <= getattr(self, name) <= 1, name, "between 0 and 1", getattr(self, name))
+        if self.hedge_after is not None:
+            HedgeAfter.parse(self.hedge_after)
+        check_enum("release", self.release, ReleaseMode)
+        check_enum("on_exhausted", self.on_exhausted, OnExhausted)
         for name in _SECRETS:
-            _check_secret(name, getattr(self, name))
+            check_secret(name, getattr(self, name))
         for name in _AT_LEAST_ONE:
-            _check(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
+            check(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         for name in _NOT_NEGATIVE:
-            _check(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
+            check(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
         for name in _POSITIVE:
-            _check(getattr(self, name) > 0, name, "above 0", getattr(self, name))
+            check(getattr(self, name) > 0, name, "above 0", getattr(self, name))
 
     @property
     def _has_source(self) -> bool:
@@ -230,11 +232,11 @@ class ProxyConfig:
             values[name] = tuple(str(entry).rstrip("/") for entry in values.get(name) or ())
         for name, kind in _ENUMS.items():
             if name in values:
-                values[name] = _parse_enum(name, values[name], kind)
+                values[name] = parse_enum(name, values[name], kind)
         for each in dataclasses.fields(cls):
             is_plain = each.type in (int, float, bool, str | None)
             if each.name in values and each.name not in _SECRETS and is_plain:
-                _check_type(each.name, values[each.name], each.type)
+                check_type(each.name, values[each.name], each.type)
         return cls(**values)
 
 
@@ -282,49 +284,3 @@ _POSITIVE = (
     "probe_interval_seconds",
     "probe_max_interval_seconds",
 )
-
-
-def _check(is_good: bool, name: str, wanted: str, value: object) -> None:
-    if not is_good:
-        raise InvalidConfig(f"{name} must be {wanted}, got {value!r}")
-
-
-def _check_secret(name: str, value: object) -> None:
-    """The value itself is not told: it may be a key with a typing error."""
-    if value is None:
-        return
-    _check(isinstance(value, str), name, "text", type(value).__name__)
-    text = str(value)
-    is_visible = text.isascii() and text.isprintable() and " " not in text
-    _check(text != "" and is_visible, name, "visible ASCII without blanks", "something else")
-
-
-def _check_address(address: str, rules: AddressRules) -> None:
-    try:
-        rules.check(address)
-    except RefusedAddress as error:
-        wanted = "replica must be an address such as http://127.0.0.1:30001"
-        raise InvalidConfig(f"{wanted}: {error}") from error
-
-
-def _check_enum(name: str, value: object, kind: type[enum.StrEnum]) -> None:
-    _check(isinstance(value, kind), name, " | ".join(kind), value)
-
-
-def _parse_enum(name: str, value: object, kind: type[enum.StrEnum]) -> enum.StrEnum:
-    try:
-        return kind(str(value))
-    except ValueError as error:
-        raise InvalidConfig(f"{name} must be {' | '.join(kind)}, got {value!r}") from error
-
-
-def _check_type(name: str, value: object, kind: Any) -> None:
-    is_bool = isinstance(value, bool)
-    if kind is bool:
-        _check(is_bool, name, "true or false", value)
-    elif kind == str | None:
-        _check(value is None or isinstance(value, str), name, "text", value)
-    elif kind is int:
-        _check(isinstance(value, int) and not is_bool, name, "a whole number", value)
-    else:
-        _check(isinstance(value, int | float) and not is_bool, name, "a number", value)

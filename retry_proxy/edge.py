@@ -5,6 +5,7 @@ finishes its head keeps its socket for ever.
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +48,7 @@ class EdgeProtocol(HttpToolsProtocol):
     """One client connection."""
 
     limits = EdgeLimits()
+    is_leaving: Callable[[], bool] = staticmethod(lambda: False)
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -55,6 +57,7 @@ class EdgeProtocol(HttpToolsProtocol):
         self._refused: Refused | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._is_reading_body = False
+        self._writers: list[BodyWriter] = []  # of requests whose end is not known here
 
     # asyncio.Protocol
 
@@ -65,6 +68,10 @@ class EdgeProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._expect_nothing()
         super().connection_lost(exc)
+        for writer in self._writers:
+            if writer.on_gone is not None:
+                writer.on_gone()
+        self._writers.clear()
 
     def data_received(self, data: bytes) -> None:
         if self._is_reading_body:
@@ -107,8 +114,13 @@ class EdgeProtocol(HttpToolsProtocol):
         self._is_reading_body = True
         super().on_headers_complete()
         # The application's task has not started yet.
-        extensions: dict[str, Any] = {WRITER: BodyWriter(self.cycle)}
+        writer = BodyWriter(self.cycle)
+        self._writers = [one for one in self._writers if one.on_gone is not None]
+        self._writers.append(writer)
+        extensions: dict[str, Any] = {WRITER: writer}
         self.scope["extensions"] = extensions
+        if self.is_leaving():
+            self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
         self._is_reading_body = False
@@ -164,6 +176,14 @@ class EdgeProtocol(HttpToolsProtocol):
         self.send_400_response("")
 
 
-def edge_protocol(limits: EdgeLimits) -> type[asyncio.Protocol]:
-    """The protocol class with these limits, as uvicorn's ``http`` option takes it."""
-    return type("EdgeProtocol", (EdgeProtocol,), {"limits": limits})
+def edge_protocol(
+    limits: EdgeLimits, is_leaving: Callable[[], bool] = lambda: False
+) -> type[asyncio.Protocol]:
+    """The protocol class with these limits, as uvicorn's ``http`` option takes it.
+
+    Args:
+        is_leaving: the process is about to stop: answers to requests that come from now on close
+            their connections, so that clients open the next one elsewhere.
+    """
+    own = {"limits": limits, "is_leaving": staticmethod(is_leaving)}
+    return type("EdgeProtocol", (EdgeProtocol,), own)

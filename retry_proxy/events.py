@@ -22,6 +22,7 @@ class AttemptOutcome(enum.StrEnum):
     UPSTREAM_ERROR = "upstream_error"  # error status, cut, stalled or malformed stream
     REJECTED = "rejected"  # the engine answered 4xx: the client's fault
     CLIENT_GONE = "client_gone"
+    OUTRUN = "outrun"  # another replica, asked beside it, was quicker; aborted
 
 
 class RequestOutcome(enum.StrEnum):
@@ -69,6 +70,7 @@ class AttemptEnded:
         accepted_per_step: drafts accepted in each of the first steps, one byte a step; empty where
             the engine tells upper bounds or several steps at once.
         temperature: of the request, if it named one.
+        is_hedge: it was dispatched beside a slow attempt, not after a failed one.
     """
 
     request_id: str
@@ -93,6 +95,7 @@ class AttemptEnded:
     text_sample: str | None = None
     accepted_per_step: bytes = b""
     temperature: float | None = None
+    is_hedge: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,11 +96,12 @@ def _without_origin(headers: Headers) -> Headers:
 
 
 def _without(headers: Headers, own: frozenset[str]) -> Headers:
-    named = {
-        token.strip().lower()
+    dropped = own
+    for name, value in headers:
+        if name.lower() == "connection":
+            dropped = dropped | {token.strip().lower() for token in value.split(",")}
+    return [
+        (name, value)
         for name, value in headers
-        if name.lower() == "connection"
-        for token in value.split(",")
-    }
-    dropped = _HOP_BY_HOP | own | named
-    return [(name, value) for name, value in headers if name.lower() not in dropped]
+        if (lower := name.lower()) not in dropped and lower not in _HOP_BY_HOP
+    ]

@@ -13,12 +13,13 @@ from retry_proxy.engines.adapter import EngineProfile
 from retry_proxy.engines.call import GenerationCall
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Learned:
-    """What was learned from traffic, and read once at start.
+    """What was learned from traffic, and read at start.
 
     Attributes:
-        baselines: healthy acceptance by model and engine.
+        baselines: healthy acceptance by model and engine; others may come while requests run, and
+            serve the attempts that begin then.
         weights: of the fusion.
     """
 

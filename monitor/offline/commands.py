@@ -25,6 +25,7 @@ from monitor.offline.recording import Recording
 from monitor.offline.scan import Summary, json_line, print_finding, scan
 from monitor.offline.table import LEAST_WIDTH, NOTES, rate_rows, rates_table, results_table
 from monitor.offline.weights import load_weights
+from monitor.store.baselines import publish
 from retry_proxy.config import PanelName
 
 STATUS_FOUND, STATUS_BAD_INPUT = 1, 2
@@ -95,6 +96,7 @@ A baseline needs at least 50 requests of your usual traffic; some hundreds are b
     specwatch calibrate recordings/*.jsonl.gz --out baselines.json
     specwatch calibrate --proxy http://127.0.0.1:30000 --requests 500 --out baselines.json
     specwatch calibrate week.jsonl --plot acceptance.png
+    specwatch calibrate week.jsonl --redis redis://10.0.0.9:6379/0
 
 Then: `specwatch scan --baseline baselines.json …`
 
@@ -190,6 +192,10 @@ def calibrate_command(
     out: Annotated[
         Path | None, typer.Option(help="File to add the baselines to; made if it is not there.")
     ] = None,
+    redis: Annotated[
+        str | None,
+        typer.Option(help="Share them with every proxy that has this --redis, while it serves."),
+    ] = None,
     plot: Annotated[
         Path | None, typer.Option(help="Picture to write, as .png or .svg (needs matplotlib).")
     ] = None,
@@ -208,6 +214,8 @@ def calibrate_command(
         if out is not None:
             write_baselines(out, learned.library())
             typer.echo(f"wrote {out}; use it with `specwatch scan --baseline {out}`")
+        if redis is not None:
+            typer.echo(f"shared {publish(redis, learned.library())} through Redis")
         if plot is not None:
             save_plot(plot, learned.requests)
             typer.echo(f"wrote {plot}")

@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from monitor.store.breaker import Breaker
-from retry_proxy.fleet.exchange import Told
+from retry_proxy.fleet.gossip import Told
 
 PROXIES = "specwatch:proxies"  # sorted set: a proxy's id -> unix time at which it was heard last
 EXPIRY_SECONDS = 10

@@ -31,16 +31,22 @@ class Demand:
 UNKNOWN_DEMAND = Demand()
 
 
-def demand_of(body: Mapping[str, Any], model: str, max_tokens: int | None) -> Demand:
-    """The demand of a decoded generation request, whatever its route."""
+def demand_of(
+    body: Mapping[str, Any], model: str, max_tokens: int | None, *, wants_prefix: bool = True
+) -> Demand:
+    """The demand of a decoded generation request, whatever its route.
+
+    Args:
+        wants_prefix: else there is no ``prefix_key``: nobody asks for it.
+    """
     tokens, head, room = 0, [model], _PREFIX_CHARACTERS
     for field in _PROMPT_FIELDS:
         for size, text in _parts(body.get(field)):
             tokens += size
-            if room > 0:
+            if wants_prefix and room > 0:
                 head.append(text[:room])
                 room -= len(text)
-    key = hash_key("\x00".join(head)) if tokens else None
+    key = hash_key("\x00".join(head)) if tokens and wants_prefix else None
     return Demand(tokens, max_tokens, key)
 
 

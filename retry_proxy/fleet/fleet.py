@@ -10,6 +10,8 @@ from detectors.draft_health import DraftHealth, DraftState
 from retry_proxy.addresses import AddressRules
 from retry_proxy.config import ProxyConfig
 from retry_proxy.decide.budget import RetryBudget
+from retry_proxy.decide.hedge import Hedging
+from retry_proxy.decide.hedge_after import HedgeAfter
 from retry_proxy.detector_time import DetectorTime
 from retry_proxy.engines.adapter import FinalCounters
 from retry_proxy.errors import ConnectFailed
@@ -24,9 +26,10 @@ from retry_proxy.events import (
 )
 from retry_proxy.fleet.contact import Contact
 from retry_proxy.fleet.demand import UNKNOWN_DEMAND, Demand
-from retry_proxy.fleet.exchange import Exchange, Told
+from retry_proxy.fleet.gossip import Gossip, Told
 from retry_proxy.fleet.lease import Lease
 from retry_proxy.fleet.pool import Pool, probe_delay
+from retry_proxy.fleet.prober import Prober
 from retry_proxy.fleet.replica import Replica, ReplicaSnapshot
 from retry_proxy.fleet.resolver import CheckedResolver
 from retry_proxy.fleet.roster import FLAGS, Order, Roster
@@ -70,14 +73,26 @@ class Fleet:
         self.budget = RetryBudget(
             ratio=config.retry_budget_ratio, min_per_second=config.retry_budget_min_per_second
         )
-        self._exchange = Exchange(self._pool, self._ward, self.budget)
+        after = config.hedge_after
+        self.hedging = (
+            None if after is None else Hedging(HedgeAfter.parse(after), config.hedge_share)
+        )
+        self._gossip = Gossip(self._pool, self._ward, self.budget)
         self._roster = Roster(self._pool, self._ward, rules)
         for address in config.replicas:
             self._roster.add(address, FLAGS)
         found = build_sources(config) if sources is None else sources
         self._followers = [self._follower(source) for source in found]
         self._following: list[asyncio.Task[None]] = []
-        self._prober: asyncio.Task[None] | None = None
+        self._prober = Prober(
+            contact,
+            config.probe_interval_seconds,
+            lambda: self._pool.members,
+            tick=self._tick,
+            answered=self.note_answered,
+            refused=self.note_connect_failed,
+        )
+        self._probing: asyncio.Task[None] | None = None
         self._crashes: Counter[str] = Counter()
         self.detector_time = DetectorTime()
 
@@ -115,11 +130,11 @@ class Fleet:
 
     def shared(self) -> Told:
         """What other proxies should know."""
-        return self._exchange.outgoing(time.monotonic(), time.time())
+        return self._gossip.outgoing(time.monotonic(), time.time())
 
     def hear(self, peers: Mapping[str, Told]) -> None:
         """What the other live proxies told last."""
-        self._tell(self._exchange.incoming(peers, time.monotonic(), time.time()))
+        self._tell(self._gossip.incoming(peers, time.monotonic(), time.time()))
 
     def _follower(self, source: ReplicaSource) -> Follower:
         def take(origin: str, addresses: Collection[str]) -> None:
@@ -157,7 +172,7 @@ class Fleet:
 
     def lease(self, replica: Replica, demand: Demand = UNKNOWN_DEMAND) -> Lease:
         """An attempt's or a pass-through's place on the replica; to be entered."""
-        return Lease(replica, self._pool.expected_tokens(demand))
+        return Lease(replica, self._pool.expected_tokens(demand), demand.prompt_tokens)
 
     # what was learned
 
@@ -238,52 +253,37 @@ class Fleet:
         for notice in notices:
             self._sink.emit(_event_of(notice, time.time()))
 
+    def _tick(self, now: float) -> None:
+        self._tell(self._ward.tick(now))
+        self._roster.tidy()
+
     # life
 
     async def start(self) -> None:
         """Reads the lists of replicas once; starts probing, and following the lists."""
-        if self._prober is not None:
+        if self._probing is not None:
             return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_FIRST_LISTS_SECONDS):
                 await asyncio.gather(*(follower.read() for follower in self._followers))
-        self._prober = asyncio.create_task(self._probe_forever())
+        self._probing = asyncio.create_task(self._prober.run())
         self._following = [asyncio.create_task(one.follow()) for one in self._followers]
 
     async def stop(self) -> None:
         """Stops probing, lets aborts finish, closes the connections."""
-        running = [*self._following, *([] if self._prober is None else [self._prober])]
+        running = [*self._following, *([] if self._probing is None else [self._probing])]
         for task in running:
             task.cancel()
         ends = await asyncio.gather(*running, return_exceptions=True)
         for follower in self._followers:
             await follower.close()
-        self._prober = None
+        self._probing = None
         self._following = []
         await self.settle()
         await self.upstream.close()
         for end in ends:
             if isinstance(end, Exception):  # a bug of ours; cancelled is no Exception
                 raise end
-
-    async def _probe_forever(self) -> None:
-        while True:
-            now = time.monotonic()
-            self._tell(self._ward.tick(now))
-            self._roster.tidy()
-            await asyncio.gather(
-                *(self._probe(replica) for replica in self._replicas if _is_due(replica, now))
-            )
-            await asyncio.sleep(self._config.probe_interval_seconds)
-
-    async def _probe(self, replica: Replica) -> None:
-        replica.adapter = None
-        try:
-            await self.adapter(replica)
-        except ConnectFailed as error:
-            self.note_connect_failed(replica, error)
-        else:
-            self.note_answered(replica)
 
 
 def _event_of(notice: Notice, at: float) -> Event:
@@ -299,12 +299,3 @@ def _drafts_per_step(counters: FinalCounters) -> float | None:
     if counters.drafted is None or not counters.steps:
         return None
     return counters.drafted / counters.steps
-
-
-def _is_due(replica: Replica, now: float) -> bool:
-    """Unknown and unreachable replicas are asked.
-
-    A replica that came back may be another engine.
-    """
-    is_unreachable = replica.state is ReplicaState.UNREACHABLE
-    return (is_unreachable or replica.adapter is None) and now >= replica.next_probe_at

@@ -1,11 +1,7 @@
 """One dispatch to one replica: reads its stream to an end and tells how it ended."""
 
-import asyncio
-import enum
 import time
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import msgspec
 
@@ -16,51 +12,24 @@ from retry_proxy.decide.release import ReleasePolicy
 from retry_proxy.decide.retry import Action, Decision
 from retry_proxy.engines.adapter import ChunkReader, FinalCounters, Piece, Totals
 from retry_proxy.errors import (
-    ConnectFailed,
     EngineReportedError,
     MalformedStream,
     StreamCut,
     UpstreamError,
-    UpstreamStatus,
 )
-from retry_proxy.headers import Headers
 from retry_proxy.stream.answer import Answer
 from retry_proxy.stream.choice_panels import ChoicePanels
+from retry_proxy.stream.ending import AttemptEnd, EndKind, read_refusal
+from retry_proxy.stream.kept_text import KeptText
 from retry_proxy.stream.plain_lane import PlainLane
 from retry_proxy.stream.sse import SseParser
-from retry_proxy.stream.text_tail import EndedText, TextTail
-from retry_proxy.stream.upstream import Upstream, UpstreamResponse
+from retry_proxy.stream.upstream import UpstreamResponse
 
-_SAMPLE_CHARACTERS = 240
-_SAMPLE_TOKENS_BEFORE_ONSET = 8
-_MAX_ERROR_BYTES = 1024 * 1024
-_DRAIN_SECONDS = 1.0
 _MAX_KEPT_STEPS = 2048
+_PROGRESS_TOKENS = 16  # told so often
+_NEVER = 1 << 60
 
 _decode = msgspec.json.Decoder().decode
-
-
-class EndKind(enum.Enum):
-    """How an attempt ended."""
-
-    COMPLETED = "completed"
-    STOPPED = "stopped"  # by a verdict
-    CONNECT_FAILED = "connect_failed"
-    FAILED = "failed"
-    REJECTED = "rejected"  # 4xx
-
-
-@dataclass(frozen=True, slots=True)
-class AttemptEnd:
-    """How an attempt ended, with what the relay needs to go on."""
-
-    kind: EndKind
-    decision: Decision | None = None
-    error: UpstreamError | None = None
-    verdict: Verdict | None = None
-    status: int = 0
-    headers: Headers | None = None
-    body: bytes = b""
 
 
 class Attempt:
@@ -68,7 +37,8 @@ class Attempt:
 
     Args:
         decide: the relay's decision on a verdict; the attempt acts on it.
-        kept_characters: of the text, for ``ended_text``; 0 keeps none.
+        kept_characters: of the text, for whoever reads ended attempts; 0 keeps none.
+        progress: told now and then how many tokens have arrived.
     """
 
     def __init__(
@@ -81,6 +51,7 @@ class Attempt:
         reader: ChunkReader,
         decide: Callable[[Verdict], Decision],
         kept_characters: int = 0,
+        progress: Callable[[int], None] | None = None,
     ) -> None:
         self._config = config
         self._policy = policy
@@ -93,48 +64,29 @@ class Attempt:
         self._is_complete = False  # nothing follows
         self._stopped_by: Decision | None = None
         self._is_let_through = False
-        self._samples: deque[tuple[int, str]] | None = (
-            deque(maxlen=4096) if config.capture_text else None
-        )
-        self._tail = TextTail(kept_characters) if kept_characters else None
-        self._keeps_text = config.capture_text or kept_characters > 0
+        self.kept = KeptText(config.capture_text, kept_characters)
+        self._progress = progress
+        self._progress_due = 1 if progress is not None else _NEVER
         self._lane = PlainLane(answer, reader)
         self._has_upper_bound = False
         self.accepted_per_step = bytearray()
         self.totals = Totals()
         self.verdict: Verdict | None = None
         self.leaked_tokens = 0
-        self.was_opened = False
         self.has_ended = False  # the engine itself is done: nothing to abort
 
-    async def run(
-        self, upstream: Upstream, url: str, headers: Headers, body: bytes
-    ) -> tuple[AttemptEnd, UpstreamResponse | None]:
-        """Dispatches and reads to an end.
+    async def read(self, response: UpstreamResponse) -> tuple[AttemptEnd, UpstreamResponse | None]:
+        """Reads to an end.
 
         Returns:
             How it ended, and the response if it still has to be drained.
         """
-        self.was_opened = True  # a client may leave while the engine still queues the request
-        try:
-            response = await upstream.open(
-                "POST",
-                url,
-                headers=headers,
-                body=body,
-                timeout_seconds=self._config.first_byte_timeout_seconds,
-            )
-        except ConnectFailed as error:
-            self.was_opened = False
-            return AttemptEnd(EndKind.CONNECT_FAILED, error=error), None
-        except UpstreamError as error:
-            return await self._end_of_broken(error), None
         is_kept = False
         try:
             end = await self._read(response)
             is_kept = end.kind is EndKind.COMPLETED
         except UpstreamError as error:
-            end = await self._end_of_broken(error)
+            end = await self.end_of_broken(error)
         finally:
             self._book_passed()
             if not is_kept:
@@ -151,27 +103,15 @@ class Attempt:
         """The engine's own numbers, once it told them."""
         return self._reader.final
 
-    def sample(self) -> str | None:
-        """Text around the onset, only with evidence capture switched on."""
-        if self._samples is None or self.verdict is None:
-            return None
-        start = self.verdict.onset_token - _SAMPLE_TOKENS_BEFORE_ONSET
-        text = "".join(text for end_token, text in self._samples if end_token > start)
-        return text[:_SAMPLE_CHARACTERS]
-
     @property
     def is_upper_bound(self) -> bool:
         """The acceptance was derived from chunk sizes, and no exact numbers came at the end."""
         return self._has_upper_bound and self._reader.final is None
 
-    def ended_text(self, rid: str) -> EndedText | None:
-        """The kept text, if any is wanted and there is some."""
-        return None if self._tail is None else self._tail.ended(rid, self.verdict)
-
     async def _read(self, response: UpstreamResponse) -> AttemptEnd:
         if response.status != 200:
             self.has_ended = True
-            return await _read_refusal(response)
+            return await read_refusal(response)
         limit = self._config.first_byte_timeout_seconds
         stall = self._config.stall_timeout_seconds
         while True:
@@ -218,6 +158,8 @@ class Attempt:
         if seen is None:
             return True
         self.totals.tokens += seen.estimated_tokens or 0
+        if self.totals.tokens >= self._progress_due:
+            self._tell_progress()
         self._stopped_by = self._on_verdict(self._panel.update_single(seen))
         if self.verdict is not None or self._panel.is_watching:
             self._lane.is_open = False
@@ -228,6 +170,11 @@ class Attempt:
         seen = self._lane.settle()
         if seen is not None:
             self.totals.tokens += seen.estimated_tokens or 0
+
+    def _tell_progress(self) -> None:
+        if self._progress is not None:
+            self._progress_due = self.totals.tokens + _PROGRESS_TOKENS
+            self._progress(self.totals.tokens)
 
     def _read_piece(self, data: bytes, raw: bytes) -> Piece:
         try:
@@ -245,10 +192,11 @@ class Attempt:
         """Counts and holds one piece."""
         self.totals.add(piece)
         self._answer.hold.hold(piece, time.monotonic())
-        if self._samples is not None:
-            self._samples.append((self.totals.tokens, piece.observation.text))
-        if self._tail is not None:
-            self._tail.add(piece.observation.text, self.totals.tokens - piece.tokens)
+        if self.kept.is_wanted:
+            tokens = self.totals.tokens
+            self.kept.add(piece.observation.text, tokens, tokens - piece.tokens)
+        if self.totals.tokens >= self._progress_due:
+            self._tell_progress()
         self._has_upper_bound = self._has_upper_bound or piece.observation.is_upper_bound
         self._is_finished = self._is_finished or piece.is_finish
         self._note_acceptance(piece.observation)
@@ -257,8 +205,7 @@ class Attempt:
         self.verdict = verdict
         if self.verdict is None:
             return None
-        if self._tail is not None:
-            self._tail.note_verdict()
+        self.kept.note_verdict()
         released = self._answer.hold.attempt_released_tokens
         self.leaked_tokens = max(0, released - self.verdict.onset_token)
         decision = self._decide(self.verdict)
@@ -283,7 +230,7 @@ class Attempt:
             is_complete=False,
         )
         is_quiet = self.verdict is None and not is_watching
-        self._lane.is_open = can_release and is_quiet and not self._keeps_text
+        self._lane.is_open = can_release and is_quiet and not self.kept.is_wanted
         # A role chunk alone waits for the first text: until then a restart can stay silent and an
         # error has a real status.
         if not hold.held or not (self._answer.has_released or hold.has_held_output):
@@ -309,10 +256,10 @@ class Attempt:
     async def _end_of_stream(self) -> AttemptEnd:
         self.has_ended = True
         if not self._is_finished:
-            return await self._end_of_broken(StreamCut("it ended without a finish reason"))
+            return await self.end_of_broken(StreamCut("it ended without a finish reason"))
         return AttemptEnd(EndKind.COMPLETED, verdict=self.verdict)
 
-    async def _end_of_broken(self, error: UpstreamError) -> AttemptEnd:
+    async def end_of_broken(self, error: UpstreamError) -> AttemptEnd:
         """A stream that breaks after its finish reason has given the whole answer.
 
         Otherwise what is good goes on, if the answer must be continued anyway; else it starts
@@ -328,25 +275,3 @@ class Attempt:
             await self._answer.flush()
         self._answer.hold.drop(time.monotonic())
         return AttemptEnd(EndKind.FAILED, error=error)
-
-
-async def _read_refusal(response: UpstreamResponse) -> AttemptEnd:
-    body = await response.read(_MAX_ERROR_BYTES)
-    if 400 <= response.status < 500:
-        return AttemptEnd(
-            EndKind.REJECTED, status=response.status, headers=response.headers, body=body
-        )
-    error = UpstreamStatus(f"the engine answered with status {response.status}")
-    return AttemptEnd(EndKind.FAILED, error=error)
-
-
-async def drain(response: UpstreamResponse) -> None:
-    """Reads what follows ``[DONE]``, so that the connection can be used again."""
-    try:
-        async with asyncio.timeout(_DRAIN_SECONDS):
-            while await response.next(_DRAIN_SECONDS):
-                pass
-    except (UpstreamError, TimeoutError):
-        pass
-    finally:
-        response.close()

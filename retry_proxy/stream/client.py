@@ -37,7 +37,7 @@ class ClientStream:
         self.started_at: float | None = None  # monotonic
 
     def start_events(self, headers: HeaderPairs) -> None:
-        """Settles the head of an event stream; it goes out with the next ``flush``."""
+        """Settles the head of an event stream; it goes out with the first bytes."""
         event_stream = [
             ("content-type", "text/event-stream; charset=utf-8"),
             ("cache-control", "no-cache"),
@@ -48,13 +48,15 @@ class ClientStream:
     def write(self, data: bytes) -> bool:
         """Sends bytes of the body at once; false if they wait for ``flush``.
 
-        They do where the head has not gone out, where the client does not keep up, and where the
-        server has no writer.
+        They do where the client does not keep up, and where the server has no writer.
         """
         writer = self._writer
-        if writer is None or self._head is not None or self._unsent or writer.is_full:
+        if writer is None or self._unsent or writer.is_full:
             self._unsent.append(data)
             return False
+        if self._head is not None:
+            head, self._head = self._head, None
+            writer.start(head)
         writer.write(data)
         return True
 

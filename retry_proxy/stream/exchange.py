@@ -81,6 +81,26 @@ class Exchange:
             raise self._error
         return self._is_complete and not self._waiting
 
+    async def wait_for_bytes(
+        self, is_enough: Callable[[bytes], bool], timeout_seconds: float | None
+    ) -> None:
+        """Returns once what waits to be taken is enough, or the body is over.
+
+        Raises:
+            StreamCut: the connection broke.
+            StreamStalled: not in time.
+        """
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                while not self._is_over and not is_enough(b"".join(self._waiting)):
+                    if self._is_paused:
+                        return  # a quarter of a megabyte without an event: the reader will tell
+                    await self._change()
+        except TimeoutError as error:
+            raise StreamStalled(f"no event for {timeout_seconds} s") from error
+        if self._error is not None:
+            raise self._error
+
     async def next(self, timeout_seconds: float | None) -> bytes:
         """What has arrived since, for readers that wait in between; empty at the end.
 

@@ -12,7 +12,8 @@ from retry_proxy.events import (
     RequestEnded,
     RequestOutcome,
 )
-from retry_proxy.stream.attempt import Attempt, AttemptEnd, EndKind
+from retry_proxy.stream.attempt import Attempt
+from retry_proxy.stream.ending import AttemptEnd, EndKind
 from retry_proxy.stream.holdback import HoldBack
 from retry_proxy.stream.text_tail import TextSink
 
@@ -22,6 +23,7 @@ _OUTCOMES = {
     EndKind.CONNECT_FAILED: AttemptOutcome.CONNECT_FAILED,
     EndKind.FAILED: AttemptOutcome.UPSTREAM_ERROR,
     EndKind.REJECTED: AttemptOutcome.REJECTED,
+    EndKind.OUTRUN: AttemptOutcome.OUTRUN,
 }
 # A finding, or an end without one; what was cut off tells nothing.
 _WORTH_READING = (AttemptOutcome.COMPLETED, AttemptOutcome.MARKED, AttemptOutcome.ANOMALY)
@@ -45,24 +47,30 @@ class RequestRecord:
         self.hold = hold
         self.started_at = time.time()
         self._started = time.monotonic()
-        self._attempt_started: float | None = None
-        self._lost_seconds = 0.0
+        self.attempt_started: float | None = None
+        self.lost_seconds = 0.0
         self.leaked_tokens = 0
         self.wasted_tokens = 0
         self.retry_refused: str | None = None
+        self.hedges = 0
         self.is_marked = False
         self.is_rejected = False
         self.first_byte_at: float | None = None
 
-    def start_attempt(self, number: int, rid: str, replica: str) -> "AttemptRecord":
-        """An attempt is dispatched."""
+    def start_attempt(
+        self, number: int, rid: str, replica: str, *, is_hedge: bool = False
+    ) -> "AttemptRecord":
+        """An attempt is dispatched, in place of the last one or beside it."""
         now = time.monotonic()
-        if self._attempt_started is not None:
+        if is_hedge:
+            self.hedges += 1
+            return AttemptRecord(self, number, rid, replica, is_hedge=True)
+        if self.attempt_started is not None:
             # What the client waited for nothing: since the last attempt began, or since its last
             # text.
-            last_progress = max(self._attempt_started, self.hold.last_release_at or 0.0)
-            self._lost_seconds += now - last_progress
-        self._attempt_started = now
+            last_progress = max(self.attempt_started, self.hold.last_release_at or 0.0)
+            self.lost_seconds += now - last_progress
+        self.attempt_started = now
         return AttemptRecord(self, number, rid, replica)
 
     def end(self, state: RequestState, attempts: int) -> None:
@@ -81,7 +89,7 @@ class RequestRecord:
                 started_at=self.started_at,
                 duration_seconds=now - self._started,
                 time_to_first_byte_seconds=first_byte,
-                added_delay_seconds=self._lost_seconds + held_seconds,
+                added_delay_seconds=self.lost_seconds + held_seconds,
                 completion_tokens=self.hold.released_tokens,
                 leaked_tokens=self.leaked_tokens,
                 wasted_tokens=self.wasted_tokens,
@@ -96,20 +104,35 @@ class RequestRecord:
             return RequestOutcome.REJECTED if self.is_rejected else RequestOutcome.ERROR
         if self.is_marked:
             return RequestOutcome.MARKED
-        return RequestOutcome.CLEAN if attempts == 1 else RequestOutcome.RETRIED_CLEAN
+        return RequestOutcome.CLEAN if attempts - self.hedges == 1 else RequestOutcome.RETRIED_CLEAN
 
 
 class AttemptRecord:
     """Numbers of one attempt."""
 
-    def __init__(self, request: RequestRecord, number: int, rid: str, replica: str) -> None:
+    def __init__(
+        self,
+        request: RequestRecord,
+        number: int,
+        rid: str,
+        replica: str,
+        *,
+        is_hedge: bool = False,
+    ) -> None:
         self._request = request
         self._number = number
         self._rid = rid
         self._replica = replica
         self._started_at = time.time()
         self._started = time.monotonic()
+        self._is_hedge = is_hedge
         self.engine = "unknown"
+
+    def note_ahead(self) -> None:
+        """The client gets this one's answer: what it waited before was for nothing."""
+        if self._is_hedge and self._request.attempt_started is not None:
+            self._request.lost_seconds += self._started - self._request.attempt_started
+            self._request.attempt_started = self._started
 
     def end(self, end: AttemptEnd | None, attempt: Attempt | None) -> None:
         """The attempt is over; ``end`` is ``None`` if the client left.
@@ -152,9 +175,10 @@ class AttemptRecord:
                 wasted_tokens=wasted,
                 held_seconds=self._held_seconds(attempt, now),
                 error=error,
-                text_sample=None if attempt is None else attempt.sample(),
+                text_sample=None if attempt is None else attempt.kept.sample(attempt.verdict),
                 accepted_per_step=b"" if attempt is None else bytes(attempt.accepted_per_step),
                 temperature=request.call.temperature,
+                is_hedge=self._is_hedge,
             )
         )
 
@@ -163,7 +187,7 @@ class AttemptRecord:
 
     def _hand_over_text(self, attempt: Attempt) -> None:
         sink = self._request.text_sink
-        text = attempt.ended_text(self._rid)
+        text = attempt.kept.ended(self._rid, attempt.verdict)
         if sink is not None and text is not None and text.text:
             sink.ended(text)
 

@@ -5,19 +5,15 @@ Asks the deciding code, does what it says.
 
 import asyncio
 import time
-from dataclasses import dataclass, replace
-from functools import partial
-
-import msgspec
+from dataclasses import replace
 
 from detectors.verdict import Verdict
-from retry_proxy.config import OnExhausted, ProxyConfig, ReleaseMode
-from retry_proxy.decide.budget import RetryBudget
-from retry_proxy.decide.busy import is_busy, retry_after_seconds
+from retry_proxy.config import BalanceName, OnExhausted
+from retry_proxy.decide.busy import is_busy
 from retry_proxy.decide.client_retry import allowed_attempts, client_retries
+from retry_proxy.decide.hedge import is_safe_to_duplicate
 from retry_proxy.decide.lifecycle import RequestEvent, RequestState, advance, is_over
 from retry_proxy.decide.refusal import refused_error, unreachable_error
-from retry_proxy.decide.release import ReleasePolicy
 from retry_proxy.decide.retry import (
     Action,
     Decision,
@@ -28,39 +24,21 @@ from retry_proxy.decide.retry import (
     decide_on_verdict,
     showed_the_same,
 )
-from retry_proxy.engines.adapter import AttemptPlan, EngineAdapter, Prefix
+from retry_proxy.engines.adapter import EngineAdapter, Prefix
 from retry_proxy.engines.call import GenerationCall
-from retry_proxy.errors import CannotContinueHere, ConnectFailed, Unanswered
-from retry_proxy.events import EventSink
+from retry_proxy.errors import Unanswered
 from retry_proxy.fleet.demand import demand_of
-from retry_proxy.fleet.fleet import Fleet
 from retry_proxy.fleet.replica import Replica
-from retry_proxy.fleet.ward import AttemptResult
-from retry_proxy.headers import Headers, authorization_only, for_rewritten_body, for_upstream
+from retry_proxy.headers import Headers, for_rewritten_body
+from retry_proxy.services import Services
 from retry_proxy.stream.answer import Answer, verdict_headers
-from retry_proxy.stream.attempt import Attempt, AttemptEnd, EndKind, drain
-from retry_proxy.stream.choice_panels import ChoicePanels
 from retry_proxy.stream.client import ClientStream
-from retry_proxy.stream.record import RequestRecord, counters_of
-from retry_proxy.stream.text_tail import TextSink
-from retry_proxy.watch import BuildPanel
+from retry_proxy.stream.dispatch import Dispatch, Job, Plan
+from retry_proxy.stream.ending import AttemptEnd, EndKind
+from retry_proxy.stream.hedge import first_to_begin, replica_beside
+from retry_proxy.stream.record import RequestRecord
 
-_WHOLE = ReleasePolicy(ReleaseMode.BUFFER)  # a body is sent as one, so it can always start again
-_RESULTS = {EndKind.COMPLETED: AttemptResult.CLEAN, EndKind.FAILED: AttemptResult.FAILED}
 _MAX_DISPATCHES = 99  # two digits of the engine's request id
-
-
-@dataclass(frozen=True, slots=True)
-class Services:
-    """What all requests share."""
-
-    config: ProxyConfig
-    fleet: Fleet
-    sink: EventSink
-    budget: RetryBudget
-    policy: ReleasePolicy
-    build_panel: BuildPanel
-    text_sink: TextSink | None = None  # without one no text is kept
 
 
 class Relay:
@@ -76,11 +54,14 @@ class Relay:
     ) -> None:
         self._services = services
         self._call = call
-        self._request_id = request_id
-        self._client_headers = client_headers
         self._client = client
         self._answer = Answer(call, client)
-        self._demand = demand_of(call.body, call.model, call.max_tokens)
+        self._demand = demand_of(
+            call.body,
+            call.model,
+            call.max_tokens,
+            wants_prefix=services.config.balance is BalanceName.PREFIX,
+        )
         self._state = RequestState.WAITING
         self._tried: set[str] = set()
         self._findings: list[Finding] = []
@@ -95,6 +76,9 @@ class Relay:
         self._last_failure: str | None = None
         self._record = RequestRecord(
             services.sink, services.text_sink, call, request_id, self._answer.hold
+        )
+        self._job = Job(
+            services, call, request_id, client_headers, self._demand, self._answer, self._record
         )
 
     async def run(self) -> None:
@@ -125,8 +109,7 @@ class Relay:
             if replica is None or self._dispatches >= _MAX_DISPATCHES:
                 await self._fail(unreachable_error(self._reached, self._last_failure))
                 return
-            self._tried.add(replica.address)
-            end = await self._dispatch(replica, prefix)
+            end = await self._run_attempt(replica, prefix)
             if await self._is_settled(end):
                 return
             self._advance(RequestEvent.STOP)
@@ -153,115 +136,70 @@ class Relay:
             await self._fail(refused_error(decision, self._findings, self._last_failure))
         return True
 
-    async def _dispatch(self, replica: Replica, prefix: Prefix | None) -> AttemptEnd:
-        """One attempt, with its bookkeeping."""
-        fleet = self._services.fleet
-        self._dispatches += 1
+    async def _run_attempt(self, replica: Replica, prefix: Prefix | None) -> AttemptEnd:
+        """One attempt, or two of which the quicker one counts."""
         self._advance(RequestEvent.DISPATCH)
-        rid = f"{self._request_id}{self._dispatches:02d}"
-        record = self._record.start_attempt(self._dispatches, rid, replica.address)
-        end: AttemptEnd | None = None
-        attempt: Attempt | None = None
-        lease = fleet.lease(replica, self._demand)
+        made = [self._dispatch(replica, prefix)]
+        dispatch = made[0]
         try:
-            with lease:
-                adapter = await fleet.adapter(replica)
-                record.engine = adapter.profile.name
-                if prefix is not None and not adapter.can_continue(self._call, prefix):
-                    raise CannotContinueHere("its engine cannot continue the answer")
-                attempt = self._attempt(replica, adapter, prefix)
-                end = await self._run_attempt(attempt, replica, adapter, rid, prefix)
-        except (ConnectFailed, CannotContinueHere) as error:
-            end = AttemptEnd(EndKind.CONNECT_FAILED, error=error)
+            if self._may_hedge():
+                dispatch = await self._begin(made)
+            else:
+                await dispatch.open()
+            self._adapter = dispatch.adapter or self._adapter
+            self._reached += sum(one.reached for one in made)
+            end = await dispatch.read()
         finally:
-            record.end(end, attempt)
-            if attempt is not None:
-                fleet.note_acceptance(
-                    replica,
-                    counters_of(attempt),
-                    was_flagged=attempt.verdict is not None,
-                    is_upper_bound=attempt.is_upper_bound,
-                )
-                is_whole = end is not None and end.kind is EndKind.COMPLETED
-                tokens = attempt.totals.tokens if is_whole else None
-                fleet.note_ended(lease, self._result_of(end, attempt), tokens)
-        self._learn(replica, end)
+            dispatch.close()
+        self._last_failure = _failure_of(end)
         return end
 
-    def _attempt(self, replica: Replica, adapter: EngineAdapter, prefix: Prefix | None) -> Attempt:
-        services = self._services
-        build = partial(
-            services.build_panel, adapter.profile, self._call, replica.draft_health.state
-        )
-        self._adapter = adapter
-        return Attempt(
-            config=services.config,
-            policy=services.policy if self._call.is_streaming else _WHOLE,
-            answer=self._answer,
-            panel=ChoicePanels(build, services.fleet.detector_time),
-            reader=adapter.reader(self._call, prefix),
-            decide=lambda verdict: self._decide_verdict(replica, verdict),
-            kept_characters=0 if services.text_sink is None else services.text_sink.kept_characters,
+    def _dispatch(
+        self, replica: Replica, prefix: Prefix | None, *, is_hedge: bool = False
+    ) -> Dispatch:
+        self._tried.add(replica.address)
+        self._dispatches += 1
+        plan = Plan(self._dispatches, prefix, bool(self._findings), is_hedge)
+        return Dispatch(
+            self._job, replica, plan, decide=self._decide_verdict, is_blamed=self._is_blamed
         )
 
-    async def _run_attempt(
-        self,
-        attempt: Attempt,
-        replica: Replica,
-        adapter: EngineAdapter,
-        rid: str,
-        prefix: Prefix | None,
-    ) -> AttemptEnd:
-        fleet = self._services.fleet
-        self._answer.start_attempt(prefix, self._dispatches)
-        self._reached += 1
-        # A verdict may come from a poisoned prefix cache: a new salt keeps the retry away from it.
-        salt = rid if self._findings else None
-        body = adapter.body(self._call, AttemptPlan(rid, prefix, salt, self._dispatches))
-        is_allowed = True
-        try:
-            end, response = await attempt.run(
-                fleet.upstream,
-                replica.address + self._call.route.value,
-                for_upstream(self._client_headers),
-                msgspec.json.encode(body),
-            )
-            # Over the replica's limit of aborts the connection is closed and that is all.
-            is_allowed = end.decision is None or end.decision.refusal is not Refusal.ABORTS
-        finally:
-            fleet.note_detector_errors(attempt.crashed_detectors)
-            abort = adapter.abort(self._call, rid)
-            if abort is not None and attempt.was_opened and not attempt.has_ended and is_allowed:
-                fleet.send_abort(replica, abort, authorization_only(self._client_headers))
-        if end.kind is EndKind.CONNECT_FAILED:
-            self._reached -= 1
-        if response is not None:
-            fleet.spawn(drain(response))
-        return end
+    def _is_blamed(self) -> bool:
+        return self._findings[-1].replica in self._blamed
 
-    def _learn(self, replica: Replica, end: AttemptEnd) -> None:
-        fleet = self._services.fleet
-        self._last_failure = None
-        if end.kind is EndKind.REJECTED:
-            self._last_failure = f"the engine answered with status {end.status}"
-            if is_busy(end.status):
-                fleet.note_busy(replica, retry_after_seconds(end.headers or (), time.time()))
-        if end.error is not None:
-            self._last_failure = f"{end.error.reason}: {end.error}"
-            replica.last_error = self._last_failure
-        if isinstance(end.error, ConnectFailed):
-            fleet.note_connect_failed(replica, end.error)
-        elif end.kind is not EndKind.CONNECT_FAILED:
-            fleet.note_answered(replica)
+    # a second replica beside a slow one
 
-    def _result_of(self, end: AttemptEnd | None, attempt: Attempt) -> AttemptResult:
-        """What the attempt says about its replica."""
-        if attempt.verdict is not None:
-            is_blamed = self._findings[-1].replica in self._blamed
-            return AttemptResult.ANOMALY if is_blamed else AttemptResult.SHARED
-        if end is None:
-            return AttemptResult.UNTOLD
-        return _RESULTS.get(end.kind, AttemptResult.UNTOLD)
+    def _may_hedge(self) -> bool:
+        hedging = self._services.fleet.hedging
+        if hedging is None or self._dispatches > 1 or self._is_client_retry:
+            return False
+        return is_safe_to_duplicate(self._call, self._job.client_headers)
+
+    async def _begin(self, made: list[Dispatch]) -> Dispatch:
+        """Waits for the answer to begin, on the first replica or a second one."""
+        hedging = self._services.fleet.hedging
+        assert hedging is not None, "hedging is off"
+        hedging.note_request(time.monotonic())
+        first, delay = made[0], hedging.delay_seconds
+        if delay is None:
+            await first.begin()
+            return first
+
+        def second() -> Dispatch | None:
+            replica = None
+            if self._max_attempts > 1:
+                job, now = self._job, time.monotonic()
+                replica = replica_beside(job, hedging, first.replica, self._tried, now)
+            if replica is not None:
+                made.append(self._dispatch(replica, None, is_hedge=True))
+            return made[1] if len(made) > 1 else None
+
+        winner = await first_to_begin(first, delay, second)
+        if len(made) > 1:
+            self._answer.start_attempt(None, self._dispatches)
+            # Who was only slower has failed at nothing: it may do what the winner cannot end.
+            self._tried -= {one.replica.address for one in made if one.was_outrun}
+        return winner
 
     # decisions
 
@@ -351,3 +289,9 @@ class Relay:
 
     def _advance(self, event: RequestEvent) -> None:
         self._state = advance(self._state, event)
+
+
+def _failure_of(end: AttemptEnd) -> str | None:
+    if end.error is not None:
+        return f"{end.error.reason}: {end.error}"
+    return f"the engine answered with status {end.status}" if end.status else None

@@ -37,6 +37,7 @@ class _Request(NamedTuple):
     pieces: AsyncIterable[bytes] | None
     is_chunked: bool
     has_answer_body: bool
+    sent: Callable[[], None] | None
 
 
 class SocketUpstream:
@@ -68,6 +69,7 @@ class SocketUpstream:
         headers: Headers,
         body: bytes | AsyncIterable[bytes] | None,
         timeout_seconds: float | None,
+        sent: Callable[[], None] | None = None,
     ) -> Exchange:
         """See ``Upstream``."""
         origin, host, target = split_url(url)
@@ -76,7 +78,8 @@ class SocketUpstream:
         is_chunked = pieces is not None and not has_length(headers)
         length = None if whole is None else len(whole)
         head = request_head(method, target, host, headers, length, is_chunked=is_chunked)
-        request = _Request(head + (whole or b""), pieces, is_chunked, method != "HEAD")
+        start = head + (whole or b"")
+        request = _Request(start, pieces, is_chunked, method != "HEAD", sent)
         try:
             async with asyncio.timeout(timeout_seconds):
                 return await self._exchange(origin, request)
@@ -99,7 +102,9 @@ class SocketUpstream:
             try:
                 if request.pieces is not None:
                     await _send_pieces(connection, request.pieces, is_chunked=request.is_chunked)
-                await asyncio.shield(exchange.head)
+                if request.sent is not None:
+                    request.sent()
+                await exchange.head
             except StreamCut:
                 # It was closed while idle, before this request reached it.
                 if idle is not None and not exchange.has_bytes and request.pieces is None:

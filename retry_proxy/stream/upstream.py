@@ -1,6 +1,6 @@
 """The one seam to the network."""
 
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Callable
 from typing import Protocol
 
 from retry_proxy.headers import Headers
@@ -27,6 +27,12 @@ class UpstreamResponse(Protocol):
             StreamCut: the connection broke.
             StreamStalled: no first byte in time, or no byte for ``stall_timeout_seconds`` later.
         """
+        ...
+
+    async def wait_for_bytes(
+        self, is_enough: Callable[[bytes], bool], timeout_seconds: float | None
+    ) -> None:
+        """Returns once what waits to be taken is enough, or all is there. Raises as ``feed``."""
         ...
 
     def pause(self) -> None:
@@ -61,8 +67,13 @@ class Upstream(Protocol):
         headers: Headers,
         body: bytes | AsyncIterable[bytes] | None,
         timeout_seconds: float | None,
+        sent: Callable[[], None] | None = None,
     ) -> UpstreamResponse:
         """Sends a request and waits for the head of the answer.
+
+        Args:
+            sent: called once it is on its way (again, if it goes out once more): what can be done
+                while the engine works.
 
         Raises:
             ConnectFailed: no connection; nothing was sent.

@@ -10,7 +10,7 @@ from fakeredis import FakeAsyncRedis, FakeServer
 from monitor.store.breaker import Breaker
 from monitor.store.exchange import EXPIRY_SECONDS, PROXIES, RedisExchange
 from monitor.store.redis import connect
-from retry_proxy.fleet.exchange import SharedQuarantine, Told
+from retry_proxy.fleet.gossip import SharedQuarantine, Told
 
 
 class Fleet:

@@ -122,6 +122,7 @@ async def test_a_drain_refuses_nobody_and_cuts_no_stream(stack: Stack, tmp_path:
             late.append(asyncio.create_task(streamed(session, front, 20)))
             async with session.get(f"{front}/ready") as response:
                 assert response.status == 503
+                assert response.headers["connection"] == "close", "the next one goes elsewhere"
                 assert json.loads(await response.text())["draining"] is True
             await asyncio.sleep(0.1)
         assert sum(await asyncio.gather(*running)) == 50
@@ -170,6 +171,24 @@ async def test_a_request_is_seen_by_the_monitor(
     async with session.get(f"{front}/api/replicas") as response:
         replicas = json.loads(await response.text())["replicas"]
     assert [(one["address"], one["engine"]) for one in replicas] == [(address, "sglang")]
+
+
+async def test_two_processes_share_a_port(
+    stack: Stack, session: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    """One leaves, the other one serves all: neither has the port to itself."""
+    address, behind = replica(tmp_path)
+    front, serving = proxy(tmp_path, [address], "--share-port")
+    twin = replace(serving, name="twin", log=tmp_path / "twin.log")
+    await start(stack, session, behind, serving, twin)
+    async with asyncio.timeout(READY_SECONDS):
+        while b"startup complete" not in await asyncio.to_thread(twin.log.read_bytes):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    assert all(await asyncio.gather(*(streamed(session, front, 20) for _ in range(40))))
+    stack.child("proxy").send_signal(signal.SIGTERM)
+    assert await stack.child("proxy").wait() == 0
+    assert all(await asyncio.gather(*(streamed(session, front, 20) for _ in range(20))))
+    assert stack.child("twin").returncode is None
 
 
 async def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:

@@ -15,9 +15,10 @@ from retry_proxy.fleet.lease import Lease
 from retry_proxy.fleet.pool import Pool
 from retry_proxy.fleet.replica import Replica
 from retry_proxy.fleet.ring import Ring
-from tests.fakes.asgi_client import post
+from tests.fakes.asgi_client import post, start
 from tests.fakes.engine import FakeEngine
 from tests.fakes.proxy import proxy_for, request_body
+from tests.fakes.script import Script
 
 
 def pool_of(
@@ -37,7 +38,7 @@ def put(pool: Pool, demand: Demand, now: float = 0.0) -> Lease:
     """Dispatches a request that never ends."""
     replica = pool.choose((), demand, now)
     assert replica is not None
-    lease = Lease(replica, pool.expected_tokens(demand))
+    lease = Lease(replica, pool.expected_tokens(demand), demand.prompt_tokens)
     lease.begin()
     return lease
 
@@ -78,6 +79,38 @@ def test_a_lease_gives_back_what_it_took() -> None:
     pool.note_answer(10_000)
     lease.end()
     assert (lease.replica.outstanding_tokens, lease.replica.in_flight) == (0, 0)
+
+
+def test_what_has_arrived_is_outstanding_no_more() -> None:
+    """A long answer near its end once weighed as much as one that had just begun."""
+    pool = pool_of(1)
+    lease = put(pool, Demand(prompt_tokens=1000, max_tokens=200))
+    replica = lease.replica
+    assert replica.outstanding_tokens == 1200
+    lease.note_received(1)
+    assert replica.outstanding_tokens == 199, "the prompt is done"
+    lease.note_received(150)
+    assert replica.outstanding_tokens == 50
+    lease.note_received(100)
+    assert replica.outstanding_tokens == 50, "tokens do not go back"
+    lease.note_received(100_000)
+    assert replica.outstanding_tokens == 16, "it still takes its place in every batch"
+    lease.end()
+    lease.note_received(3)
+    lease.end()
+    assert (replica.outstanding_tokens, replica.in_flight) == (0, 0)
+
+
+async def test_a_running_answer_weighs_less_and_less() -> None:
+    script = Script(pause_after=37)
+    async with FakeEngine(default=script) as one, proxy_for(one) as proxy:
+        exchange = start(proxy.app, "POST", "/generate", request_body("/generate", max_tokens=40))
+        await exchange.wait_for(b" w36")
+        during = proxy.fleet.snapshot()[0].outstanding_tokens
+        one.resume.set()
+        await exchange.finish()
+        assert 0 < during < 40
+        assert proxy.fleet.snapshot()[0].outstanding_tokens == 0
 
 
 def test_the_sick_are_the_last_resort_and_the_draining_none() -> None:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 import uvicorn
@@ -54,11 +54,12 @@ class Application:
 @contextlib.asynccontextmanager
 async def served(
     limits: EdgeLimits | None = None,
+    is_leaving: Callable[[], bool] = lambda: False,
 ) -> AsyncIterator[tuple[Application, int]]:
     application = Application()
     config = uvicorn.Config(
         application,
-        http=edge_protocol(limits or EdgeLimits()),
+        http=edge_protocol(limits or EdgeLimits(), is_leaving),
         lifespan="off",
         log_level="critical",
         access_log=False,
@@ -210,4 +211,22 @@ async def test_a_client_that_does_not_read_fills_the_writer() -> None:
         while not received.endswith(b"0\r\n\r\n"):
             received = received[-8:] + await reader.read(2**20)
         assert application.written == 400 * 65536
+        writer.close()
+
+
+async def test_a_process_that_leaves_closes_its_connections() -> None:
+    """What is asked from then on is answered; a client that keeps connections moves away."""
+    leaving = asyncio.Event()
+    async with served(is_leaving=leaving.is_set) as (_, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for is_last in (False, True):
+            if is_last:
+                leaving.set()
+            writer.write(GOOD)
+            head = (await reader.readuntil(b"\r\n\r\n")).lower()
+            assert (b"connection: close" in head) is is_last
+            if not is_last:
+                await reader.readuntil(b"0\r\n\r\n")
+        await reader.read()
+        assert reader.at_eof()
         writer.close()

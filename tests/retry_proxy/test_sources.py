@@ -22,11 +22,11 @@ from retry_proxy.fleet.sources.dns import DnsSource, resolve_by_system
 from retry_proxy.fleet.sources.file import FileSource
 from retry_proxy.fleet.sources.kubernetes import (
     KubernetesSource,
-    Page,
     Service,
     api_address,
     ready_addresses,
 )
+from retry_proxy.fleet.sources.kubernetes_slices import Page
 from retry_proxy.fleet.sources.source import SourceUnavailable
 from retry_proxy.fleet.ward import Notice, Trouble, Ward
 from retry_proxy.stream.sockets import SocketUpstream

@@ -39,6 +39,9 @@ class DnsSource:
             raise SourceUnavailable(f"cannot resolve {self._host}: {error}") from error
         return tuple(sorted({base_address(one, self._port) for one in found}))
 
+    async def news(self, interval_seconds: float) -> None:
+        await asyncio.sleep(interval_seconds)
+
     async def close(self) -> None:
         """Holds nothing."""
 

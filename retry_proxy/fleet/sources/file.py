@@ -29,6 +29,9 @@ class FileSource:
             self._raw = raw
         return self._known
 
+    async def news(self, interval_seconds: float) -> None:
+        await asyncio.sleep(interval_seconds)
+
     async def close(self) -> None:
         """Holds nothing."""
 

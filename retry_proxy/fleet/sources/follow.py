@@ -1,7 +1,6 @@
 """Reads a list of replicas again and again. Waits; decides nothing."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Collection
 
 from retry_proxy.fleet.sources.source import ReplicaSource, SourceUnavailable
@@ -37,11 +36,21 @@ class Follower:
     async def follow(self) -> None:
         """Until cancelled."""
         while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._interval_seconds):
-                    await self._is_woken.wait()
+            await self._until_news()
             self._is_woken.clear()
             await self.read()
+
+    async def _until_news(self) -> None:
+        news = asyncio.create_task(self._source.news(self._interval_seconds))
+        woken = asyncio.create_task(self._is_woken.wait())
+        try:
+            await asyncio.wait((news, woken), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (news, woken):
+                task.cancel()
+            await asyncio.wait((news, woken))
+        if not news.cancelled():
+            news.result()
 
     async def close(self) -> None:
         """Gives back what the source holds."""

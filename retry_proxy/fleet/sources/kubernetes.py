@@ -1,5 +1,6 @@
 """Replicas from the EndpointSlices of a Kubernetes service (API discovery.k8s.io/v1)."""
 
+import asyncio
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,13 +11,22 @@ import msgspec
 
 from retry_proxy.errors import InvalidConfig, UpstreamError
 from retry_proxy.fleet.sources.dns import base_address
+from retry_proxy.fleet.sources.kubernetes_slices import (
+    Conditions,
+    Metadata,
+    Page,
+    Slice,
+    Slices,
+    WatchExpired,
+)
 from retry_proxy.fleet.sources.source import SourceUnavailable
-from retry_proxy.stream.upstream import Upstream
+from retry_proxy.stream.upstream import Upstream, UpstreamResponse
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _TIMEOUT_SECONDS = 5.0
 _MAX_BYTES = 16 * 1024 * 1024
 _MAX_PAGES = 100
+_WATCH_SECONDS = 60  # then it is asked for anew: a connection that died silently costs no longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,50 +55,11 @@ class Service:
         return cls(namespace, name, port or None)
 
 
-class Conditions(msgspec.Struct):
-    """Of an endpoint."""
-
-    ready: bool | None = None
-    terminating: bool | None = None
-
-
-class Endpoint(msgspec.Struct):
-    """One pod."""
-
-    addresses: list[str] = []
-    conditions: Conditions | None = None
-
-
-class Port(msgspec.Struct):
-    """One that every endpoint of a slice listens on."""
-
-    name: str | None = None
-    port: int | None = None
-
-
-class Slice(msgspec.Struct):
-    """As much of an EndpointSlice as is needed, under the API's names."""
-
-    addressType: str = ""  # noqa: N815 (the API's name)
-    endpoints: list[Endpoint] | None = None
-    ports: list[Port] | None = None
-
-
-class Metadata(msgspec.Struct, rename={"following": "continue"}):
-    """Of a list."""
-
-    following: str = ""
-
-
-class Page(msgspec.Struct):
-    """A part of the list of EndpointSlices."""
-
-    items: list[Slice] | None = None
-    metadata: Metadata | None = None
-
-
 class KubernetesSource:
-    """Asks the API server with the pod's own service account.
+    """Asks the API server with the pod's own service account: a list, then a watch from there on.
+
+    A watch that the server ends goes on where it was; after any failure there is a new list.
+    Where the account may not watch, the list is read again and again.
 
     Args:
         upstream: to the API server; it knows the cluster's certificates.
@@ -105,39 +76,111 @@ class KubernetesSource:
         self._token_path = token_path
         self._url = (
             f"{api}/apis/discovery.k8s.io/v1/namespaces/{quote(service.namespace)}/endpointslices"
-            f"?labelSelector=kubernetes.io%2Fservice-name%3D{quote(service.name)}&limit=500"
+            f"?labelSelector=kubernetes.io%2Fservice-name%3D{quote(service.name)}"
         )
+        self._slices: Slices | None = None  # none: a new list is needed
+        self._watch: UpstreamResponse | None = None
+        self._rest = b""  # of the watch, a line that is not complete
+        self._may_watch = True
 
     async def addresses(self) -> tuple[str, ...]:
-        found: set[str] = set()
-        url = self._url
-        for _ in range(_MAX_PAGES):
-            page = await self._fetch(url)
-            found.update(ready_addresses(page, self._service.port))
-            if page.metadata is None or not page.metadata.following:
-                return tuple(sorted(found))
-            url = f"{self._url}&continue={quote(page.metadata.following, safe='')}"
-        raise SourceUnavailable("the list of endpoint slices does not end")
+        if self._slices is None or not self._slices.version:
+            self._slices = await self._list()
+        found = ready_addresses(Page(self._slices.items), self._service.port)
+        return tuple(sorted(set(found)))
+
+    async def news(self, interval_seconds: float) -> None:
+        slices = self._slices
+        if slices is None or not self._may_watch or not slices.version:
+            self._slices = None
+            await asyncio.sleep(interval_seconds)
+            return
+        version = slices.version
+        try:
+            while not await self._follow(slices):
+                pass
+        except SourceUnavailable as error:
+            self._end_watch()
+            self._slices = None
+            # An API server in trouble is not asked without a pause.
+            if not isinstance(error, WatchExpired) or slices.version == version:
+                await asyncio.sleep(interval_seconds)
 
     async def close(self) -> None:
+        self._end_watch()
         await self._upstream.close()
 
-    async def _fetch(self, url: str) -> Page:
+    async def _list(self) -> Slices:
+        items: list[Slice] = []
+        url = f"{self._url}&limit=500"
+        for _ in range(_MAX_PAGES):
+            page = await self._fetch(url)
+            items += page.items or ()
+            metadata = page.metadata or Metadata()
+            if not metadata.following:
+                return Slices(items, metadata.version)
+            url = f"{self._url}&limit=500&continue={quote(metadata.following, safe='')}"
+        raise SourceUnavailable("the list of endpoint slices does not end")
+
+    async def _follow(self, slices: Slices) -> bool:
+        """Reads on in the watch, opened on demand; whether a slice changed.
+
+        Raises:
+            SourceUnavailable: a new list is needed.
+        """
+        if self._watch is None:
+            self._watch = await self._open_watch(slices.version)
         try:
-            token = self._token_path.read_text(encoding="ascii").strip()
-            response = await self._upstream.open(
+            data = await self._watch.next(_WATCH_SECONDS + _TIMEOUT_SECONDS)
+        except UpstreamError as error:
+            raise SourceUnavailable(f"the watch broke: {error}") from error
+        if not data:  # its time is over
+            self._end_watch()
+            return False
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        if len(self._rest) > _MAX_BYTES:
+            raise SourceUnavailable("an event of the watch is too large")
+        changes = [slices.apply(line) for line in lines if line.strip()]
+        return any(changes)
+
+    async def _open_watch(self, version: str) -> UpstreamResponse:
+        options = f"allowWatchBookmarks=true&timeoutSeconds={_WATCH_SECONDS}"
+        url = f"{self._url}&watch=true&{options}&resourceVersion={quote(version, safe='')}"
+        response = await self._open(url)
+        if response.status == 200:
+            return response
+        response.close()
+        if response.status == 410:
+            raise WatchExpired("Kubernetes no longer knows this version")
+        self._may_watch = response.status not in (403, 405)
+        raise SourceUnavailable(f"Kubernetes answered a watch with status {response.status}")
+
+    def _end_watch(self) -> None:
+        if self._watch is not None:
+            self._watch.close()
+        self._watch, self._rest = None, b""
+
+    async def _open(self, url: str) -> UpstreamResponse:
+        try:
+            token = (await asyncio.to_thread(self._token_path.read_text, "ascii")).strip()
+            return await self._upstream.open(
                 "GET",
                 url,
                 headers=[("authorization", f"Bearer {token}"), ("accept", "application/json")],
                 body=None,
                 timeout_seconds=_TIMEOUT_SECONDS,
             )
-            try:
-                body = await response.read(_MAX_BYTES)
-            finally:
-                response.close()
         except (OSError, UnicodeDecodeError, UpstreamError) as error:
             raise SourceUnavailable(f"Kubernetes cannot be asked: {error}") from error
+
+    async def _fetch(self, url: str) -> Page:
+        response = await self._open(url)
+        try:
+            body = await response.read(_MAX_BYTES)
+        except UpstreamError as error:
+            raise SourceUnavailable(f"Kubernetes cannot be asked: {error}") from error
+        finally:
+            response.close()
         if response.status != 200:
             raise SourceUnavailable(f"Kubernetes answered with status {response.status}")
         try:

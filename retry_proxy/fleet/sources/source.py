@@ -26,6 +26,14 @@ class ReplicaSource(Protocol):
         """
         ...
 
+    async def news(self, interval_seconds: float) -> None:
+        """Returns when the list should be read again.
+
+        Args:
+            interval_seconds: after which it is, where the source tells nothing by itself.
+        """
+        ...
+
     async def close(self) -> None:
         """Gives back what it holds."""
         ...

@@ -44,7 +44,7 @@ class Told:
     counts: dict[str, tuple[int, int]]
 
 
-class Exchange:
+class Gossip:
     """This proxy's part of the talk."""
 
     def __init__(self, pool: Pool, ward: Ward, budget: RetryBudget) -> None:

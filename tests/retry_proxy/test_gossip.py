@@ -3,7 +3,7 @@
 from retry_proxy.config import BalanceName, ProxyConfig
 from retry_proxy.decide.budget import RetryBudget
 from retry_proxy.events import ReplicaState
-from retry_proxy.fleet.exchange import Exchange
+from retry_proxy.fleet.gossip import Gossip
 from retry_proxy.fleet.lease import Lease
 from retry_proxy.fleet.pool import Pool
 from retry_proxy.fleet.replica import Replica
@@ -21,7 +21,7 @@ class Proxy:
         self.pool = Pool(BalanceName.LEAST)
         self.ward = Ward(self.pool, ProxyConfig(replicas=REPLICAS))
         self.budget = RetryBudget(ratio=0.0, min_per_second=10)
-        self.exchange = Exchange(self.pool, self.ward, self.budget)
+        self.exchange = Gossip(self.pool, self.ward, self.budget)
         for address in REPLICAS:
             self.pool.add(Replica(address))
 
