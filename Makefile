@@ -50,6 +50,15 @@ test-clients: ## LangChain and LiteLLM as clients, through the proxy and without
 	  touch .venv-clients/.ready; }
 	.venv-clients/bin/python -m pytest -m clients tests/retry_proxy/clients $(ARGS)
 
+fuzz: $(READY) ## 20,000 requests made up from the API's schema
+	$(BIN)/python -m benchmarks.fuzz $(ARGS)
+
+# Which engines: make test-engines ENGINES=llamacpp (200 MB; vllm takes 3.5 GB).
+ENGINES ?= llamacpp vllm
+test-engines: $(READY) ## llama.cpp and vLLM, the real ones on a CPU, under the adapters' contract
+	$(BIN)/python tests/engines/install.py .venv-engines $(ENGINES)
+	SPECWATCH_ENGINE_NAMES="$(ENGINES)" $(BIN)/python -m pytest -m engines tests/engines $(ARGS)
+
 lint: $(READY) ## ruff: format and rules, changes nothing
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .

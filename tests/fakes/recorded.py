@@ -1,7 +1,7 @@
 """An engine that streams recordings, and a proxy in front of it: for the vendors' own clients."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -27,8 +27,12 @@ WHOLE = {
 
 
 @asynccontextmanager
-async def recorded_engine() -> AsyncIterator[str]:
-    """An engine that streams the recordings, however often it is asked."""
+async def recorded_engine(files: Mapping[str, str] = FILES) -> AsyncIterator[str]:
+    """An engine that streams the recordings, whatever and however often it is asked.
+
+    Args:
+        files: recording by path.
+    """
 
     async def answer(request: web.Request) -> web.StreamResponse:
         if request.path in WHOLE and not (await request.json()).get("stream"):
@@ -36,14 +40,14 @@ async def recorded_engine() -> AsyncIterator[str]:
             return web.Response(body=body, content_type="application/json")
         response = web.StreamResponse(headers={"content-type": "text/event-stream"})
         await response.prepare(request)
-        data = (DATA / FILES[request.path]).read_bytes()
+        data = (DATA / files[request.path]).read_bytes()
         for start in range(0, len(data), 700):
             await response.write(data[start : start + 700])
             await asyncio.sleep(0)
         return response
 
     app = web.Application()
-    for path in FILES:
+    for path in files:
         app.router.add_post(path, answer)
     runner = web.AppRunner(app)
     await runner.setup()
