@@ -81,13 +81,20 @@ def events(stream: bytes) -> list[Any]:
 
 
 def plain(body: Any) -> Any:
-    """Without an answer's own marks; of the timings only that they are there."""
-    kept = {name: value for name, value in body.items() if name not in OWN}
+    """Without an answer's own marks and without nulls (vLLM's `token_ids: null` says that there are
+    none, and the proxy takes the field out); of the timings only that they are there."""
+    kept = {name: without_nulls(value) for name, value in body.items() if name not in OWN}
     if "timings" in kept:
         kept["timings"] = "measured"
     if isinstance(kept.get("message"), dict):
         kept["message"] = plain(kept["message"])
     return kept
+
+
+def without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: without_nulls(each) for name, each in value.items() if each is not None}
+    return [without_nulls(each) for each in value] if isinstance(value, list) else value
 
 
 def text_of(stream: bytes) -> str:
@@ -140,7 +147,7 @@ def taken_usage(stream: list[Any]) -> Any:
         if event == "[DONE]":
             continue
         found = event.pop("usage", None) or found
-        is_last = event["choices"] == [] or event["choices"][0]["finish_reason"] is not None
+        is_last = event["choices"] == [] or event["choices"][0].get("finish_reason") is not None
         if is_last:
             event.pop("timings", None)
         if event["choices"] == []:
