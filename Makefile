@@ -4,7 +4,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-plain test-compiled compiled lint format types lock clean
+.PHONY: help demo test test-plain test-compiled test-clients test-engines fuzz compiled lint format types lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -41,6 +41,24 @@ test-compiled: $(READY) ## the tests of detectors and proxy, compiled
 	cd build/compiled; SPECWATCH_COMPILE=1 ../../$(BIN)/python -m pytest $(ARGS) \
 	  tests/test_compiled.py tests/detectors tests/retry_proxy
 
+# An environment of its own: the frameworks need other versions of packages that the rest pins.
+test-clients: ## LangChain and LiteLLM as clients, through the proxy and without it
+	@test -e .venv-clients/.ready -a .venv-clients/.ready -nt requirements-clients.lock || { \
+	  $(PYTHON) -m venv .venv-clients && \
+	  .venv-clients/bin/python -m pip install --quiet -r requirements-clients.lock && \
+	  .venv-clients/bin/python -m pip install --quiet --no-deps --no-build-isolation -e . && \
+	  touch .venv-clients/.ready; }
+	.venv-clients/bin/python -m pytest -m clients tests/retry_proxy/clients $(ARGS)
+
+fuzz: $(READY) ## 20,000 requests made up from the API's schema
+	$(BIN)/python -m benchmarks.fuzz $(ARGS)
+
+# Which engines: make test-engines ENGINES=llamacpp (200 MB; vllm takes 3.5 GB).
+ENGINES ?= llamacpp vllm
+test-engines: $(READY) ## llama.cpp and vLLM, the real ones on a CPU, under the adapters' contract
+	$(BIN)/python tests/engines/install.py .venv-engines $(ENGINES)
+	SPECWATCH_ENGINE_NAMES="$(ENGINES)" $(BIN)/python -m pytest -m engines tests/engines $(ARGS)
+
 lint: $(READY) ## ruff: format and rules, changes nothing
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -59,7 +77,7 @@ lock: ## resolve the dependencies anew and print the pins for requirements.lock
 	"$$scratch/venv/bin/pip" freeze --all --exclude specwatch --exclude pip | sed 's/+cpu$$//'
 
 clean: ## remove the environment, caches and builds
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-clients .venv-engines build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # The stamp is as new as the lock it was made from, so a second run starts at once.
 $(READY): requirements.lock pyproject.toml

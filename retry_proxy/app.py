@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
-from starlette.routing import Route as HttpRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from retry_proxy.access import ApiKeys, Gate
@@ -94,7 +93,8 @@ def build_app(
         app.watched[route.value] = gated(GenerationEndpoint(route, services, pass_through))
     for router in routers:
         app.include_router(router)
-    app.router.routes.append(HttpRoute("/{path:path}", gated(pass_through)))
+    # Not a route of its own: Starlette's paths match no line end, not even an encoded one.
+    app.router.default = gated(pass_through)
     return app
 
 

@@ -1,14 +1,17 @@
 """The HTTP/1.1 edge: uvicorn's protocol, with what it leaves to others.
 
-Uvicorn (read: 0.54) takes requests with no host or two, heads of any size, and a client that never
-finishes its head keeps its socket for ever.
+Uvicorn (read: 0.54) takes requests with no host or two, heads of any size, and trailers as headers;
+a client that never finishes its head keeps its socket for ever, and one that offers an upgrade
+(Java's does, to h2c) loses its body.
 """
 
 import asyncio
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from retry_proxy.stream.writer import WRITER, BodyWriter
@@ -17,6 +20,9 @@ from retry_proxy.stream.writer import WRITER, BodyWriter
 _LOOKALIKES = frozenset({b"content_length", b"transfer_encoding"})
 _BAD_REQUEST, _TIMEOUT, _URI_TOO_LONG, _HEAD_TOO_LARGE = 400, 408, 414, 431
 _NOT_SUPPORTED = 505
+_HOST = re.compile(rb"(?:[0-9A-Za-z._~!$&'()*+;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")  # RFC 3986
+# What chunks may weigh beside their content: one byte in a chunk takes five more.
+_FRAMING_BYTES_PER_BYTE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +64,8 @@ class EdgeProtocol(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._is_reading_body = False
         self._writers: list[BodyWriter] = []  # of requests whose end is not known here
+        self._offers_upgrade = False
+        self._wire_bytes = self._body_bytes = 0  # of the body: as sent, and its content
 
     # asyncio.Protocol
 
@@ -76,13 +84,21 @@ class EdgeProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._is_reading_body:
             self._expect()
-        super().data_received(data)
+            self._wire_bytes += len(data)
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+            self._check_framing()
+        except (httptools.HttpParserError, Refused):
+            self.send_400_response("Invalid HTTP request received.")
+        except httptools.HttpParserUpgrade as upgrade:
+            self._decline_upgrade(data[upgrade.args[0] :])
 
     # httptools
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._head_bytes = self._hosts = 0
+        self._head_bytes = self._hosts = self._wire_bytes = self._body_bytes = 0
         self._expect()
 
     def on_url(self, url: bytes) -> None:
@@ -92,8 +108,10 @@ class EdgeProtocol(HttpToolsProtocol):
             self._refuse(_URI_TOO_LONG, "the request target is too long")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        super().on_header(name, value)
         self._count(len(name) + len(value) + 4)
+        if self._is_reading_body:
+            return  # a trailer: it must not become one of the headers (RFC 9110, 6.5.1)
+        super().on_header(name, value)
         self._hosts += self.headers[-1][0] == b"host"
         if len(self.headers) > self.limits.headers:
             self._refuse(_HEAD_TOO_LARGE, "too many headers")
@@ -101,15 +119,10 @@ class EdgeProtocol(HttpToolsProtocol):
             self._refuse(_BAD_REQUEST, "a header name with an underscore")
 
     def on_headers_complete(self) -> None:
-        version = self.parser.get_http_version()
-        if version not in {"1.0", "1.1"}:
-            self._refuse(_NOT_SUPPORTED, "this version of HTTP is not spoken here")
-        if self._hosts > 1 or (self._hosts == 0 and version == "1.1"):
-            self._refuse(_BAD_REQUEST, "exactly one host header is needed")
-        if version == "1.0" and any(name == b"transfer-encoding" for name, _ in self.headers):
-            self._refuse(_BAD_REQUEST, "HTTP/1.0 has no transfer encodings")
-        if not self.url.startswith(b"/"):
-            self._refuse(_BAD_REQUEST, "the request target must be a path")
+        self._check_head()
+        self._offers_upgrade = self.parser.should_upgrade()
+        if self._offers_upgrade:
+            return  # the parser stops here; see _decline_upgrade
         self._expect()
         self._is_reading_body = True
         super().on_headers_complete()
@@ -122,10 +135,58 @@ class EdgeProtocol(HttpToolsProtocol):
         if self.is_leaving():
             self.cycle.keep_alive = False
 
+    def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
+        super().on_body(body)
+
     def on_message_complete(self) -> None:
+        if self._offers_upgrade:
+            return
         self._is_reading_body = False
         self._expect_nothing()
         super().on_message_complete()
+
+    # the head
+
+    def _check_head(self) -> None:
+        """Refuses what another server may read differently."""
+        version, names = self.parser.get_http_version(), dict(self.headers)
+        if version not in {"1.0", "1.1"}:
+            self._refuse(_NOT_SUPPORTED, "this version of HTTP is not spoken here")
+        if self._hosts > 1 or (self._hosts == 0 and version == "1.1"):
+            self._refuse(_BAD_REQUEST, "exactly one host header is needed")
+        if not _HOST.fullmatch(names.get(b"host", b"")):
+            self._refuse(_BAD_REQUEST, "this is no host")
+        if b"transfer-encoding" in names:
+            self._check_coding(version)
+        if not self.url.startswith(b"/") or b"#" in self.url:
+            self._refuse(_BAD_REQUEST, "the request target must be a path")
+
+    def _check_coding(self, version: str) -> None:
+        """One coding: with others before it the parser would take the body and drop their names."""
+        if version == "1.0":
+            self._refuse(_BAD_REQUEST, "HTTP/1.0 has no transfer encodings")
+        codings = [value for name, value in self.headers if name == b"transfer-encoding"]
+        if len(codings) != 1 or codings[0].strip().lower() != b"chunked":
+            self._refuse(_BAD_REQUEST, "chunked is the only transfer encoding")
+
+    def _decline_upgrade(self, rest: bytes) -> None:
+        """Reads the request again without its offer, which a server may ignore (RFC 9110, 7.8).
+
+        Args:
+            rest: the body, and what follows it.
+        """
+        assert self._offers_upgrade, "CONNECT was refused by its target"
+        self._offers_upgrade = False
+        kept = [(name, value) for name, value in self.headers if name != b"upgrade"]
+        lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self._version())]
+        lines += [b"%b: %b" % header for header in kept]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self.data_received(b"\r\n".join(lines) + b"\r\n\r\n" + rest)
+
+    def _version(self) -> bytes:
+        return self.parser.get_http_version().encode()
 
     # refusals
 
@@ -155,6 +216,12 @@ class EdgeProtocol(HttpToolsProtocol):
         self._head_bytes += size
         if self._head_bytes > self.limits.head_bytes:
             self._refuse(_HEAD_TOO_LARGE, "the head is too large")
+
+    def _check_framing(self) -> None:
+        """Extensions of chunks have no end of their own, and are no part of the body's limit."""
+        allowed = self.limits.head_bytes + _FRAMING_BYTES_PER_BYTE * self._body_bytes
+        if self._is_reading_body and self._wire_bytes - self._body_bytes > allowed:
+            self._refuse(_BAD_REQUEST, "too much around the body")
 
     # time
 

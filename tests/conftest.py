@@ -1,15 +1,23 @@
 """What every test may count on."""
 
+from collections.abc import Callable
+from importlib.util import find_spec
+
 import pytest
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests marked ``gpu`` where there is no GPU; torch is asked only if need be."""
-    gpu_items = [item for item in items if item.get_closest_marker("gpu") is not None]
-    if not gpu_items or has_gpu():
-        return
-    config.hook.pytest_deselected(items=gpu_items)
-    items[:] = [item for item in items if item not in gpu_items]
+    """Leave out the tests whose mark asks for what is not there; it is looked for only if need be.
+
+    A run that names such a mark (``-m engines``) keeps them: then they fail for what is missing.
+    """
+    asked = config.option.markexpr
+    for mark, is_there in NEEDS.items():
+        marked = [item for item in items if item.get_closest_marker(mark) is not None]
+        if not marked or mark in asked or is_there():
+            continue
+        config.hook.pytest_deselected(items=marked)
+        items[:] = [item for item in items if item not in marked]
 
 
 def has_gpu() -> bool:
@@ -19,3 +27,15 @@ def has_gpu() -> bool:
     except ModuleNotFoundError:
         return False
     return torch.cuda.is_available()
+
+
+def has_clients() -> bool:
+    """Whether the extra ``clients`` is installed."""
+    return find_spec("litellm") is not None and find_spec("langchain_openai") is not None
+
+
+NEEDS: dict[str, Callable[[], bool]] = {
+    "gpu": has_gpu,
+    "clients": has_clients,
+    "engines": lambda: False,  # minutes: `make test-engines`
+}

@@ -39,6 +39,7 @@ class GenerationCall:
         temperature: ``None`` if it named none; 0 where only the likeliest token may be taken.
         wants_usage, wants_continuous_usage, wants_spec_details, wants_token_ids: what it asked to
             be sent; the proxy asks for more and strips the rest.
+        wants_timings: the same of llama.cpp's numbers on every chunk.
         is_watched: the proxy can stream it upstream and watch it; otherwise it passes through
             verbatim.
         is_continuable: a stopped answer may be continued from a prefix (no grammar, one choice, no
@@ -56,6 +57,7 @@ class GenerationCall:
     wants_continuous_usage: bool
     wants_spec_details: bool
     wants_token_ids: bool
+    wants_timings: bool
     client_rid: str | None
     is_watched: bool
     is_continuable: bool
@@ -105,6 +107,7 @@ def parse_call(route: Route, raw: bytes) -> GenerationCall:
         wants_continuous_usage=bool(stream_options.get("continuous_usage_stats")),
         wants_spec_details=bool(body.get("return_spec_tokens_details")),
         wants_token_ids=bool(body.get("return_token_ids")),
+        wants_timings=bool(body.get("timings_per_token")),
         client_rid=_client_rid(body),
         is_watched=_is_watched(route, body, choices, is_streaming),
         is_continuable=choices == 1 and is_continuable(body, sampling),

@@ -30,6 +30,7 @@ class OpenAiEncoder:
         self._prompt_tokens: int | None = None
         self._completion_tokens = 0
         self._last_extra: dict[str, Any] | None = None  # last chunk without choices
+        self._told_usage: Any = None  # the last one beside a choice
         self._template: dict[str, Any] = {}
         self._whole = None if call.is_streaming else OpenAiAssembler(call)
 
@@ -54,6 +55,7 @@ class OpenAiEncoder:
         if is_changed and not piece.has_output and not piece.is_finish:
             return b""
         is_changed = self._strip(payload) or is_changed
+        is_changed = self._strip_timings(piece) or is_changed
         is_changed = self._keep_identity(payload) or is_changed
         is_changed = self._correct_usage(payload) or is_changed
         return data_event(_encode_json(payload)) if is_changed else piece.raw
@@ -67,7 +69,7 @@ class OpenAiEncoder:
         if not (self._call.is_streaming and self._call.wants_usage):
             return b""
         chunk = {**self._template, **(self._last_extra or {}), **self._identity, "choices": []}
-        chunk["usage"] = self._usage((self._last_extra or {}).get("usage"))
+        chunk["usage"] = self._usage((self._last_extra or {}).get("usage") or self._told_usage)
         if not self._call.wants_spec_details:
             chunk.pop("sglext", None)
         return data_event(_encode_json(chunk))
@@ -152,6 +154,13 @@ class OpenAiEncoder:
                     is_changed = True
         return is_changed
 
+    def _strip_timings(self, piece: Piece) -> bool:
+        """llama.cpp tells them unasked on the last chunk alone, which a chat's usage chunk is."""
+        has_usage_chunk = self._call.wants_usage and self._call.route is Route.CHAT
+        if self._call.wants_timings or (piece.is_finish and not has_usage_chunk):
+            return False
+        return piece.payload.pop("timings", None) is not None
+
     def _keep_identity(self, payload: dict[str, Any]) -> bool:
         is_changed = False
         for name, value in self._identity.items():
@@ -164,6 +173,7 @@ class OpenAiEncoder:
         usage = payload.get("usage")
         if usage is None:
             return False
+        self._told_usage = usage
         if not self._call.wants_continuous_usage:
             if self._call.wants_usage:
                 payload["usage"] = None

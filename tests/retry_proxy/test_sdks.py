@@ -1,69 +1,24 @@
 """The vendors' own clients get the same objects through the proxy as without it."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from aiohttp import web
 from anthropic import APIStatusError, AsyncAnthropic
 from openai import APIError, AsyncOpenAI
 
 from retry_proxy.stream.sse import SseParser
 from tests.fakes.engine import FakeEngine
 from tests.fakes.proxy import proxy_for
+from tests.fakes.recorded import DATA, FILES, both
 from tests.fakes.script import Fault, Script
 from tests.fakes.served import served
 
-DATA = Path(__file__).parent.parent / "data" / "engines"
-FILES = {
-    "/v1/chat/completions": "handmade-chat-tools.sse",
-    "/v1/messages": "handmade-messages.sse",
-    "/v1/responses": "handmade-responses.sse",
-}
 TURN: list[Any] = [{"role": "user", "content": "What is the weather in Zürich?"}]
 CHAT_TOOLS: list[Any] = [
     {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}
 ]
 TOOLS: list[Any] = [{"name": "get_weather", "input_schema": {"type": "object"}}]
-
-
-@asynccontextmanager
-async def recorded_engine() -> AsyncIterator[str]:
-    """An engine that streams the recordings, however often it is asked."""
-
-    async def answer(request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
-        await response.prepare(request)
-        data = (DATA / FILES[request.path]).read_bytes()
-        for start in range(0, len(data), 700):
-            await response.write(data[start : start + 700])
-            await asyncio.sleep(0)
-        return response
-
-    app = web.Application()
-    for path in FILES:
-        app.router.add_post(path, answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    host, port = runner.addresses[0][:2]
-    try:
-        yield f"http://{host}:{port}"
-    finally:
-        await runner.cleanup()
-
-
-@asynccontextmanager
-async def both() -> AsyncIterator[tuple[str, str]]:
-    """Addresses of an engine and of a proxy in front of it."""
-    async with recorded_engine() as engine, FakeEngine() as unused:
-        unused.address = engine
-        async with proxy_for(unused) as proxy, served(proxy) as address:
-            yield engine, address
 
 
 def openai_at(address: str) -> AsyncOpenAI:

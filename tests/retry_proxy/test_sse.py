@@ -71,3 +71,20 @@ def test_an_event_over_the_limit_is_malformed(chunks: list[bytes]) -> None:
 
 def test_many_small_events_in_one_chunk_are_under_the_limit() -> None:
     assert len(parse([data_event(b"x" * 50) * 100], limit=100)[0]) == 100
+
+
+@given(st.binary(max_size=300), st.lists(st.integers(0, 300), max_size=8))
+def test_any_bytes_give_the_same_events_or_the_same_refusal(stream: bytes, cuts: list[int]) -> None:
+    """Whatever a replica sends; only the reader's own error comes out."""
+
+    def outcome(chunks: list[bytes]) -> tuple[list[bytes | None], bool] | None:
+        try:
+            events, _, has_rest = parse(chunks, limit=200)
+        except MalformedStream:
+            return None
+        return events, has_rest
+
+    edges = sorted({0, len(stream), *(cut for cut in cuts if cut < len(stream))})
+    chunks = [stream[a:b] for a, b in itertools.pairwise(edges)]
+    bytewise = [stream[index : index + 1] for index in range(len(stream))]
+    assert outcome(chunks) == outcome([stream]) == outcome(bytewise)
