@@ -271,6 +271,25 @@ STORE_DROPPED = Metric(
     "Records that never reached the shared store, because it was away for too long.",
     ("store",),
 )
+RECORDED = Metric(
+    "specwatch_recorded_total",
+    MetricType.COUNTER,
+    "requests",
+    "Requests written to the recording of --record.",
+)
+RECORD_DROPPED = Metric(
+    "specwatch_record_dropped_total",
+    MetricType.COUNTER,
+    "requests",
+    "Requests that the recording of --record lacks, by why.",
+    ("reason",),
+)
+RECORD_UP = Metric(
+    "specwatch_record_up",
+    MetricType.GAUGE,
+    "flag",
+    "1 while traffic is recorded, 0 after the disk refused; no series without --record.",
+)
 BUILD_INFO = Metric(
     "specwatch_build_info",
     MetricType.GAUGE,
@@ -312,6 +331,9 @@ CATALOG: tuple[Metric, ...] = (
     STORE_UP,
     STORE_ERRORS,
     STORE_DROPPED,
+    RECORDED,
+    RECORD_DROPPED,
+    RECORD_UP,
     BUILD_INFO,
 )
 
@@ -321,6 +343,7 @@ PULLED: frozenset[Metric] = frozenset(
         *(REPLICA_STATE, IN_FLIGHT, OUTSTANDING_TOKENS, DRAFT_HEALTH),
         *(DETECTOR_ERRORS, DETECTOR_SECONDS),
         *(STORE_UP, STORE_ERRORS, STORE_DROPPED),
+        *(RECORDED, RECORD_DROPPED, RECORD_UP),
         *(JUDGE_TEXTS, JUDGE_DROPPED, JUDGE_UP, JUDGE_FALSE_ALARMS, JUDGE_MISSES),
     }
 )

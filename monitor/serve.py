@@ -23,6 +23,10 @@ from monitor.ports import Store
 from monitor.store.exchange import RedisExchange
 from monitor.store.memory import MemoryStore
 from monitor.store.redis import RedisStore, connect
+from monitor.traffic.build import build_recorder
+from monitor.traffic.collector import RecordCollector
+from monitor.traffic.errors import CannotRecord
+from monitor.traffic.recorder import Recorder
 from retry_proxy.access import ApiKeys
 from retry_proxy.app import build_app
 from retry_proxy.config import ProxyConfig
@@ -83,6 +87,7 @@ def compose(
     fleet: Fleet,
     judge: Judge | None = None,
     readiness: Readiness | None = None,
+    recorder: Recorder | None = None,
 ) -> FastAPI:
     """The whole application: every route that ``specwatch serve`` has.
 
@@ -95,12 +100,13 @@ def compose(
     ]
     return build_app(
         proxy,
-        sink=monitor,
+        sink=monitor if recorder is None else recorder,
         fleet=fleet,
         routers=routers,
         text_sink=judge,
         learned=read_learned(config),
         api_keys=read_api_keys(config),
+        call_sink=recorder,
     )
 
 
@@ -111,7 +117,7 @@ def run(proxy: ProxyConfig, config: MonitorConfig) -> None:
     )
     try:
         uvloop.run(_serve(proxy, config))
-    except (JudgeUnavailable, InvalidOptions, InvalidConfig) as error:
+    except (JudgeUnavailable, CannotRecord, InvalidOptions, InvalidConfig) as error:
         raise SystemExit(f"specwatch: {error}") from error
 
 
@@ -121,7 +127,10 @@ async def _serve(proxy: ProxyConfig, config: MonitorConfig) -> None:
     monitor.watch_detectors(fleet.detector_errors, lambda: fleet.detector_time.seconds)
     judge = build_judge(config, monitor)
     readiness = Readiness()
-    app = compose(proxy, config, monitor, fleet, judge, readiness)
+    recorder = build_recorder(config.record, config.record_max_mb, config.record_salt_file, monitor)
+    if recorder is not None:
+        monitor.metrics.registry.register(RecordCollector(recorder))
+    app = compose(proxy, config, monitor, fleet, judge, readiness, recorder)
     server = DrainingServer(
         uvicorn.Config(
             app,
@@ -146,4 +155,5 @@ async def _serve(proxy: ProxyConfig, config: MonitorConfig) -> None:
         nullcontext() if exchange is None else exchange.running(),
     ):
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, fleet.reload)
-        await server.serve()
+        with nullcontext() if recorder is None else recorder.running():
+            await server.serve()

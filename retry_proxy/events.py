@@ -69,6 +69,7 @@ class AttemptEnded:
         accepted_per_step: drafts accepted in each of the first steps, one byte a step; empty where
             the engine tells upper bounds or several steps at once.
         temperature: of the request, if it named one.
+        prompt_tokens: of this attempt, with what it continues from; where the engine said so.
     """
 
     request_id: str
@@ -93,6 +94,7 @@ class AttemptEnded:
     text_sample: str | None = None
     accepted_per_step: bytes = b""
     temperature: float | None = None
+    prompt_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

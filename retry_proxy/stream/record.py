@@ -155,6 +155,7 @@ class AttemptRecord:
                 text_sample=None if attempt is None else attempt.sample(),
                 accepted_per_step=b"" if attempt is None else bytes(attempt.accepted_per_step),
                 temperature=request.call.temperature,
+                prompt_tokens=None if attempt is None else attempt.totals.prompt_tokens,
             )
         )
 

@@ -11,6 +11,7 @@ from functools import partial
 import msgspec
 
 from detectors.verdict import Verdict
+from retry_proxy.call_sink import CallSink
 from retry_proxy.config import OnExhausted, ProxyConfig, ReleaseMode
 from retry_proxy.decide.budget import RetryBudget
 from retry_proxy.decide.busy import is_busy, retry_after_seconds
@@ -61,6 +62,7 @@ class Services:
     policy: ReleasePolicy
     build_panel: BuildPanel
     text_sink: TextSink | None = None  # without one no text is kept
+    call_sink: CallSink | None = None
 
 
 class Relay:
