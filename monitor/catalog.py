@@ -286,6 +286,25 @@ BASELINES_REFUSED = Metric(
     "Values among the shared baselines that are none, and keys of another type; no series without "
     "--redis.",
 )
+RECORDED = Metric(
+    "specwatch_recorded_total",
+    MetricType.COUNTER,
+    "requests",
+    "Requests written to the recording of --record.",
+)
+RECORD_DROPPED = Metric(
+    "specwatch_record_dropped_total",
+    MetricType.COUNTER,
+    "requests",
+    "Requests that the recording of --record lacks, by why.",
+    ("reason",),
+)
+RECORD_UP = Metric(
+    "specwatch_record_up",
+    MetricType.GAUGE,
+    "flag",
+    "1 while traffic is recorded, 0 after the disk refused; no series without --record.",
+)
 BUILD_INFO = Metric(
     "specwatch_build_info",
     MetricType.GAUGE,
@@ -329,6 +348,9 @@ CATALOG: tuple[Metric, ...] = (
     STORE_ERRORS,
     STORE_DROPPED,
     BASELINES_REFUSED,
+    RECORDED,
+    RECORD_DROPPED,
+    RECORD_UP,
     BUILD_INFO,
 )
 
@@ -338,6 +360,7 @@ PULLED: frozenset[Metric] = frozenset(
         *(REPLICA_STATE, IN_FLIGHT, OUTSTANDING_TOKENS, DRAFT_HEALTH),
         *(DETECTOR_ERRORS, DETECTOR_SECONDS),
         *(STORE_UP, STORE_ERRORS, STORE_DROPPED, BASELINES_REFUSED),
+        *(RECORDED, RECORD_DROPPED, RECORD_UP),
         *(JUDGE_TEXTS, JUDGE_DROPPED, JUDGE_UP, JUDGE_FALSE_ALARMS, JUDGE_MISSES),
     }
 )

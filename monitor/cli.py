@@ -11,6 +11,7 @@ from monitor.errors import InvalidOptions, MonitorError
 from monitor.flags import with_option_flags
 from monitor.offline.commands import register
 from monitor.options import build_configs, merge, read_file
+from monitor.traffic.commands import register as register_traffic
 from monitor.training.command import HELP as TRAIN_HELP
 from monitor.training.command import train_command
 from monitor.version import VERSION
@@ -45,6 +46,16 @@ A flag wins over the environment (`SPECWATCH_MAX_ATTEMPTS`), the environment ove
 Then see `/metrics`, `/api/incidents`, `/api/replicas`, `/health` and `/ready`.
 """
 
+RECORD_HELP = """`specwatch serve --record TRACE`: the proxy, and a record of its traffic.
+
+    specwatch record trace.jsonl --replica http://10.0.0.1:30000
+
+A line for each request, as in Mooncake's traces and with more fields: arrival, token counts,
+sampling settings, salted hashes of the prompt's blocks of 512 tokens, outcome. No text. Full files
+are renamed to `trace.jsonl.1` … `.3`. A full disk ends the recording, not the service
+(`specwatch_record_up` says so). Then: `specwatch replay`, `specwatch anonymise`.
+"""
+
 
 def serve(
     config: Annotated[
@@ -70,7 +81,30 @@ def serve(
 
 
 app.command("serve", help=SERVE_HELP)(with_option_flags(serve))
+
+
+def record(
+    trace: Annotated[
+        Path, typer.Argument(help="File to write; gzipped if it ends in .gz.", show_default=False)
+    ],
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            help="YAML file with options.",
+            envvar="SPECWATCH_CONFIG",
+            rich_help_panel="Address and fleet",
+        ),
+    ] = None,
+    **given: Any,
+) -> None:
+    """Serve, and record meanwhile."""
+    serve(config, **{**given, "record": str(trace)})
+
+
+app.command("record", help=RECORD_HELP)(with_option_flags(record))
 register(app)
+register_traffic(app)
 app.command("train", help=TRAIN_HELP)(train_command)
 
 

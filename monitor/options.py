@@ -38,6 +38,9 @@ class MonitorConfig:
     judge_model: str | None = None
     judge_sample_rate: float = 0.01
     judge_per_minute: int = 12
+    record: str | None = None
+    record_max_mb: int = 256
+    record_salt_file: str | None = None
 
     def __post_init__(self) -> None:
         _check(0 <= self.port <= 65535, "port", "between 0 and 65535", self.port)
@@ -63,6 +66,7 @@ class MonitorConfig:
             self.judge_sample_rate,
         )
         _check(self.judge_per_minute >= 1, "judge_per_minute", "at least 1", self.judge_per_minute)
+        _check(self.record_max_mb >= 1, "record_max_mb", "at least 1", self.record_max_mb)
         levels = ("debug", "info", "warning", "error")
         _check(self.log_level in levels, "log_level", " | ".join(levels), self.log_level)
 
@@ -213,6 +217,18 @@ FLAGS: dict[str, Flag] = {
     "keep_incidents": Flag("How many incidents are kept.", _MONITOR),
     "capture_text": Flag(
         "Keep a short text sample with each incident. Off: no answer's text is kept anywhere.",
+        _MONITOR,
+    ),
+    "record": Flag(
+        "File to record the traffic to, as JSON lines (gzipped if it ends in .gz): arrival times, "
+        "token counts, sampling settings and salted hashes of the prompts' blocks; no text. For "
+        "`specwatch replay`.",
+        _MONITOR,
+    ),
+    "record_max_mb": Flag("Begin a new file at this size; three full ones are kept.", _MONITOR),
+    "record_salt_file": Flag(
+        "File with the salt of these hashes, to compare recordings of several proxies or days. "
+        "Without one it is drawn anew and kept nowhere.",
         _MONITOR,
     ),
     "judge": Flag(

@@ -29,6 +29,10 @@ from monitor.store.baselines import RedisBaselines
 from monitor.store.exchange import RedisExchange
 from monitor.store.memory import MemoryStore
 from monitor.store.redis import RedisStore, connect
+from monitor.traffic.build import build_recorder
+from monitor.traffic.collector import RecordCollector
+from monitor.traffic.errors import CannotRecord
+from monitor.traffic.recorder import Recorder
 from retry_proxy.access import ApiKeys
 from retry_proxy.app import build_app
 from retry_proxy.config import ProxyConfig
@@ -93,6 +97,7 @@ def compose(
     judge: Judge | None = None,
     readiness: Readiness | None = None,
     learned: Learned | None = None,
+    recorder: Recorder | None = None,
 ) -> FastAPI:
     """The whole application: every route that ``specwatch serve`` has.
 
@@ -108,12 +113,13 @@ def compose(
     ]
     return build_app(
         proxy,
-        sink=monitor,
+        sink=monitor if recorder is None else recorder,
         fleet=fleet,
         routers=routers,
         text_sink=judge,
         learned=learned or read_learned(config),
         api_keys=read_api_keys(config),
+        call_sink=recorder,
     )
 
 
@@ -124,7 +130,7 @@ def run(proxy: ProxyConfig, config: MonitorConfig) -> None:
     )
     try:
         uvloop.run(_serve(proxy, config))
-    except (JudgeUnavailable, InvalidOptions, InvalidConfig) as error:
+    except (JudgeUnavailable, CannotRecord, InvalidOptions, InvalidConfig) as error:
         raise SystemExit(f"specwatch: {error}") from error
 
 
@@ -183,7 +189,10 @@ async def _serve(proxy: ProxyConfig, config: MonitorConfig) -> None:
     judge = build_judge(config, monitor)
     readiness = Readiness()
     learned = read_learned(config)
-    app = compose(proxy, config, monitor, fleet, judge, readiness, learned)
+    recorder = build_recorder(config.record, config.record_max_mb, config.record_salt_file, monitor)
+    if recorder is not None:
+        monitor.metrics.registry.register(RecordCollector(recorder))
+    app = compose(proxy, config, monitor, fleet, judge, readiness, learned, recorder)
     server = DrainingServer(
         uvicorn.Config(
             app,
@@ -208,4 +217,5 @@ async def _serve(proxy: ProxyConfig, config: MonitorConfig) -> None:
     ):
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, fleet.reload)
         settle_garbage()
-        await server.serve(None if not config.share_port else [shared_socket(config)])
+        with nullcontext() if recorder is None else recorder.running():
+            await server.serve(None if not config.share_port else [shared_socket(config)])

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from retry_proxy.access import ApiKeys, Gate
 from retry_proxy.body import ClientGone, check_declared_length, read_body, run_while_connected
+from retry_proxy.call_sink import CallSink
 from retry_proxy.config import ProxyConfig
 from retry_proxy.decide.hold_bounds import HoldBounds
 from retry_proxy.decide.release import ReleasePolicy
@@ -56,6 +57,7 @@ def build_app(
     text_sink: TextSink | None = None,
     learned: Learned | None = None,
     api_keys: ApiKeys | None = None,
+    call_sink: CallSink | None = None,
 ) -> FastAPI:
     """Composes the proxy.
 
@@ -64,6 +66,7 @@ def build_app(
         text_sink: gets the text of ended attempts; without one no text is kept.
         learned: baselines and weights; without them the packaged ones.
         api_keys: needed for everything but the routers, which see to themselves.
+        call_sink: sees what is asked for; only while traffic is recorded.
     """
 
     @asynccontextmanager
@@ -81,7 +84,7 @@ def build_app(
         openapi_url=None,  # the engine's own pages pass through
         redirect_slashes=False,
     )
-    services = build_services(config, sink, fleet, text_sink, learned)
+    services = build_services(config, sink, fleet, text_sink, learned, call_sink)
     pass_through = PassThrough(fleet, config.max_body_bytes)
 
     def gated(endpoint: ASGIApp) -> ASGIApp:
@@ -104,6 +107,7 @@ def build_services(
     fleet: Fleet,
     text_sink: TextSink | None = None,
     learned: Learned | None = None,
+    call_sink: CallSink | None = None,
 ) -> Services:
     """What all requests share, from the configuration."""
     return Services(
@@ -123,6 +127,7 @@ def build_services(
         ),
         build_panel=PanelBuilder(config, learned or Learned()).build,
         text_sink=text_sink,
+        call_sink=call_sink,
     )
 
 
@@ -150,6 +155,8 @@ class GenerationEndpoint:
             headers = [("connection", "close")] if isinstance(error, BodyTooLarge) else []
             await client.respond_error(error.status, error.code, str(error), headers)
             return
+        if self._services.call_sink is not None:
+            self._services.call_sink.began(request_id, call)
         if call.is_watched:
             headers = decode_headers(scope["headers"])
             work = Relay(self._services, call, request_id, headers, client).run()

@@ -71,6 +71,7 @@ class AttemptEnded:
             the engine tells upper bounds or several steps at once.
         temperature: of the request, if it named one.
         is_hedge: it was dispatched beside a slow attempt, not after a failed one.
+        prompt_tokens: of this attempt, with what it continues from; where the engine said so.
     """
 
     request_id: str
@@ -96,6 +97,7 @@ class AttemptEnded:
     accepted_per_step: bytes = b""
     temperature: float | None = None
     is_hedge: bool = False
+    prompt_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from retry_proxy.call_sink import CallSink
 from retry_proxy.config import ProxyConfig
 from retry_proxy.decide.budget import RetryBudget
 from retry_proxy.decide.release import ReleasePolicy
@@ -22,3 +23,4 @@ class Services:
     policy: ReleasePolicy
     build_panel: BuildPanel
     text_sink: TextSink | None = None  # without one no text is kept
+    call_sink: CallSink | None = None  # only while traffic is recorded

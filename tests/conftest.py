@@ -34,8 +34,14 @@ def has_clients() -> bool:
     return find_spec("litellm") is not None and find_spec("langchain_openai") is not None
 
 
+def has_ray() -> bool:
+    """Whether the extra ``ray`` is installed; the locked environment has it not: it is large."""
+    return find_spec("ray") is not None
+
+
 NEEDS: dict[str, Callable[[], bool]] = {
     "gpu": has_gpu,
     "clients": has_clients,
+    "ray": has_ray,
     "engines": lambda: False,  # minutes: `make test-engines`
 }

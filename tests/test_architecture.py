@@ -28,6 +28,7 @@ WITH_EXTRAS = (
     "monitor/judge/language_model.py",
     "monitor/judge/token_scores.py",
     "monitor/offline/plot.py",
+    "monitor/traffic/on_ray.py",
 )
 
 WITHOUT_TORCH = ("kv/pages.py", "kv/prefix.py", "kv/lease.py")
@@ -95,7 +96,7 @@ def test_page_accounting_knows_no_tensors(name: str) -> None:
 def test_proxy_and_monitor_run_without_torch(package: str) -> None:
     """``pip install specwatch`` without extras must do for them."""
     heavy = {"torch", "transformers", "gguf", "numpy", "safetensors", "tokenizers"}
-    heavy |= {"sklearn", "scipy", "matplotlib"}
+    heavy |= {"sklearn", "scipy", "matplotlib", "ray"}
     for path in python_files(package):
         if path.relative_to(ROOT).as_posix().startswith(WITH_EXTRAS):
             continue
@@ -108,7 +109,7 @@ def test_the_command_line_and_the_proxy_load_no_extra() -> None:
     code = "import sys, monitor.cli, monitor.serve; print(*sys.modules)"
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
-    heavy = {"torch", "transformers", "numpy", "sklearn", "matplotlib"}
+    heavy = {"torch", "transformers", "numpy", "sklearn", "matplotlib", "ray"}
     assert not heavy & set(done.stdout.split())
 
 

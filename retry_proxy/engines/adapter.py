@@ -145,6 +145,7 @@ class Totals:
     steps: int | None = None
     drafted: int | None = None
     accepted: int | None = None
+    prompt_tokens: int | None = None
 
     def add(self, piece: Piece) -> None:
         """Counts one chunk."""
@@ -153,6 +154,8 @@ class Totals:
         self.steps = _sum(self.steps, seen.steps)
         self.drafted = _sum(self.drafted, seen.drafted)
         self.accepted = _sum(self.accepted, seen.accepted)
+        if piece.prompt_tokens is not None:
+            self.prompt_tokens = piece.prompt_tokens
 
 
 @dataclass(slots=True)

@@ -179,6 +179,7 @@ class AttemptRecord:
                 accepted_per_step=b"" if attempt is None else bytes(attempt.accepted_per_step),
                 temperature=request.call.temperature,
                 is_hedge=self._is_hedge,
+                prompt_tokens=None if attempt is None else attempt.totals.prompt_tokens,
             )
         )
 

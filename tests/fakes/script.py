@@ -195,7 +195,7 @@ class Chunks:
         if finish is not None and reason == "length":
             finish["length"] = len(self._ids)
         meta = {
-            "id": self._sent.body["rid"],
+            "id": self._sent.body.get("rid", "none"),
             "finish_reason": finish,
             "prompt_tokens": self._prompt_tokens(),
             "completion_tokens": len(self._ids),
@@ -207,7 +207,7 @@ class Chunks:
     def _base(self) -> dict[str, Any]:
         kind = "chat.completion.chunk" if "chat" in self._sent.path else "text_completion"
         return {
-            "id": self._sent.body["rid"],
+            "id": self._sent.body.get("rid", "none"),
             "object": kind,
             "created": 1000 + id(self) % 1000,
             "model": "fake-model",
