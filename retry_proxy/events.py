@@ -69,6 +69,7 @@ class AttemptEnded:
         accepted_per_step: drafts accepted in each of the first steps, one byte a step; empty where
             the engine tells upper bounds or several steps at once.
         temperature: of the request, if it named one.
+        most_held_tokens, most_held_bytes: by the hold-back, at any one time.
     """
 
     request_id: str
@@ -93,6 +94,8 @@ class AttemptEnded:
     text_sample: str | None = None
     accepted_per_step: bytes = b""
     temperature: float | None = None
+    most_held_tokens: int = 0
+    most_held_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,7 @@ class RequestEnded:
     Attributes:
         added_delay_seconds: time from the first dispatch to the first dispatch of the attempt that
             delivered, plus the longest hold-back: what watching and retrying cost the client.
+        client_stall_seconds: for which the stream waited for its client to read.
     """
 
     request_id: str
@@ -120,6 +124,20 @@ class RequestEnded:
     retry_refused: str | None = (
         None  # "budget", "deadline", "attempts", "no_replica", "not_continuable"
     )
+    client_stall_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RequestUnwatched:
+    """A generation request passes through without being watched.
+
+    Attributes:
+        reason: "not_streamable", "too_many_choices", "state_of_one_replica" or "batch".
+    """
+
+    route: str
+    reason: str
+    at: float  # unix time, seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +189,14 @@ class DraftHealthChanged:
     evidence: dict[str, float] = field(default_factory=dict)
 
 
-Event = AttemptEnded | RequestEnded | ReplicaChanged | DraftHealthChanged | FleetTroubled
+Event = (
+    AttemptEnded
+    | RequestEnded
+    | RequestUnwatched
+    | ReplicaChanged
+    | DraftHealthChanged
+    | FleetTroubled
+)
 
 
 class EventSink(Protocol):

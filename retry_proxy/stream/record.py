@@ -53,6 +53,7 @@ class RequestRecord:
         self.is_marked = False
         self.is_rejected = False
         self.first_byte_at: float | None = None
+        self.client_stall_seconds = 0.0
 
     def start_attempt(self, number: int, rid: str, replica: str) -> "AttemptRecord":
         """An attempt is dispatched."""
@@ -86,6 +87,7 @@ class RequestRecord:
                 leaked_tokens=self.leaked_tokens,
                 wasted_tokens=self.wasted_tokens,
                 retry_refused=self.retry_refused,
+                client_stall_seconds=self.client_stall_seconds,
             )
         )
 
@@ -130,6 +132,7 @@ class AttemptRecord:
         request.is_marked = outcome is AttemptOutcome.MARKED
         now = time.monotonic()
         counters = counters_of(attempt)
+        is_held = attempt is not None and request.call.is_streaming
         error = None if end is None or end.error is None else f"{end.error.reason}: {end.error}"
         request.sink.emit(
             AttemptEnded(
@@ -155,6 +158,8 @@ class AttemptRecord:
                 text_sample=None if attempt is None else attempt.sample(),
                 accepted_per_step=b"" if attempt is None else bytes(attempt.accepted_per_step),
                 temperature=request.call.temperature,
+                most_held_tokens=request.hold.most_held_tokens if is_held else 0,
+                most_held_bytes=request.hold.most_held_bytes if is_held else 0,
             )
         )
 
