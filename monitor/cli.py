@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from dashboards.command import app as dashboards_app
 from monitor.demo.options import DemoOptions
 from monitor.errors import InvalidOptions, MonitorError
 from monitor.flags import with_option_flags
@@ -72,6 +73,7 @@ def serve(
 app.command("serve", help=SERVE_HELP)(with_option_flags(serve))
 register(app)
 app.command("train", help=TRAIN_HELP)(train_command)
+app.add_typer(dashboards_app, name="dashboards")
 
 
 @app.command(
