@@ -38,7 +38,7 @@ def alertmanager_config(page_url: str, ticket_url: str, watchdog_url: str) -> di
                 {
                     "receiver": "none",
                     "matchers": ['severity="none"'],
-                    "group_wait": "0s",
+                    "group_wait": "1s",
                     "group_interval": "1m",
                     "repeat_interval": "1m",
                 },

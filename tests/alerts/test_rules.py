@@ -10,7 +10,8 @@ import yaml
 from alerts.build import ALERTMANAGER, ALERTS, FOLDER, GROUPS, RULES, files, main, stale
 from alerts.routing import INHIBITIONS
 from alerts.rule import Alert, Board, Links, Severity
-from tests.alerts.cases import CASES, Case
+from tests.alerts.case import Case
+from tests.alerts.cases import CASES
 from tests.alerts.tools import tool
 
 HEADINGS = ("Meaning", "Impact", "Diagnosis", "Mitigation")
