@@ -4,7 +4,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-plain test-compiled test-clients test-engines fuzz compiled lint format types lock clean
+.PHONY: help demo test test-plain test-compiled test-clients test-engines fuzz packages compiled lint format types lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -22,7 +22,7 @@ demo: $(READY) ## two engine replicas, one of them sick, first without and then 
 
 test: lint types test-plain test-compiled ## the gate: format, lint, types, tests, also compiled
 
-test-plain: $(READY) ## the tests
+test-plain: $(READY) packages ## the tests
 	$(BIN)/python -m pytest $(ARGS)
 
 compiled: $(READY) ## a wheel in dist/ with the hot modules compiled (needs a C compiler)
@@ -59,9 +59,15 @@ test-engines: $(READY) ## llama.cpp and vLLM, the real ones on a CPU, under the 
 	$(BIN)/python tests/engines/install.py .venv-engines $(ENGINES)
 	SPECWATCH_ENGINE_NAMES="$(ENGINES)" $(BIN)/python -m pytest -m engines tests/engines $(ARGS)
 
-lint: $(READY) ## ruff: format and rules, changes nothing
+# Real servers for the tests; where they cannot be had it says which tests are left out.
+packages:
+	@sh deploy/test_packages.sh
+
+lint: $(READY) ## ruff: format and rules, and that what is built is as checked in
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/python -m dashboards.build --check
+	$(BIN)/python -m alerts.build --check
 
 types: $(READY) ## mypy, strict
 	$(BIN)/mypy --strict
@@ -73,7 +79,7 @@ format: $(READY) ## write the format and the safe fixes
 lock: ## resolve the dependencies anew and print the pins for requirements.lock
 	@scratch=$$(mktemp -d); trap 'rm -rf "$$scratch"' EXIT; \
 	$(PYTHON) -m venv "$$scratch/venv"; \
-	"$$scratch/venv/bin/pip" install --quiet 'setuptools>=77' '.[backend,train,plot,dev]'; \
+	"$$scratch/venv/bin/pip" install --quiet 'setuptools>=77' '.[backend,train,plot,dashboards,dev]'; \
 	"$$scratch/venv/bin/pip" freeze --all --exclude specwatch --exclude pip | sed 's/+cpu$$//'
 
 clean: ## remove the environment, caches and builds

@@ -3,12 +3,12 @@
 from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter, Query, Response
-from prometheus_client import CONTENT_TYPE_LATEST
+from fastapi import APIRouter, Header, Query, Response
 
 from detectors.verdict import AnomalyKind
 from monitor.admin_api import ReadGate, gated_route
 from monitor.drain import Readiness
+from monitor.engine_metrics.collector import engine_row
 from monitor.monitor import Monitor
 from monitor.ports import ReplicaSource, ReplicaView
 from monitor.records import IncidentFilter
@@ -65,9 +65,16 @@ def build_router(
     router.include_router(probes)
 
     @router.get("/metrics")
-    async def metrics() -> Response:
-        """All metrics in Prometheus' text format."""
-        return Response(monitor.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
+    async def metrics(accept: Annotated[str, Header()] = "") -> Response:
+        """All metrics in Prometheus' text format, or OpenMetrics with exemplars if asked for."""
+        page = monitor.metrics.exposition(accept)
+        return Response(page.body, media_type=page.media_type)
+
+    @router.get("/api/engine-metrics")
+    async def engine_metrics() -> Response:
+        """What each replica's own /metrics told last, and which load metrics it did not tell."""
+        rows = {name: engine_row(state) for name, state in monitor.engines.replicas.items()}
+        return as_json({"replicas": rows})
 
     @router.get("/api/replicas")
     async def replicas() -> Response:

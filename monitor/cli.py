@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from dashboards.command import app as dashboards_app
 from monitor.demo.options import DemoOptions
 from monitor.errors import InvalidOptions, MonitorError
 from monitor.flags import with_option_flags
@@ -106,6 +107,7 @@ app.command("record", help=RECORD_HELP)(with_option_flags(record))
 register(app)
 register_traffic(app)
 app.command("train", help=TRAIN_HELP)(train_command)
+app.add_typer(dashboards_app, name="dashboards")
 
 
 @app.command(

@@ -9,7 +9,19 @@ from msgspec import structs
 
 from detectors.draft_health import DraftState
 from monitor.acceptance_log import AcceptanceLog
-from monitor.collector import BaselinesCollector, DetectorCollector, FleetCollector, StoreCollector
+from monitor.catalog import process
+from monitor.collector import (
+    BaselinesCollector,
+    DetectorCollector,
+    FleetCollector,
+    Limits,
+    LimitsCollector,
+    MemoryCollector,
+    StoreCollector,
+)
+from monitor.config_hash import ConfigInfo
+from monitor.engine_metrics.collector import EngineMetricsCollector
+from monitor.engine_metrics.state import EngineStates
 from monitor.judge.collector import JudgeCollector
 from monitor.judge.opinion import SecondOpinion
 from monitor.judge.report import JudgeSource
@@ -34,6 +46,7 @@ from retry_proxy.events import (
     ReplicaChanged,
     ReplicaState,
     RequestEnded,
+    RequestUnwatched,
 )
 
 logger = logging.getLogger("specwatch.monitor")
@@ -58,7 +71,9 @@ class Monitor:
         self._open: OrderedDict[str, tuple[AttemptFacts, ...]] = OrderedDict()
         self.judge: JudgeSource | None = None
         self.acceptance = AcceptanceLog()
+        self.engines = EngineStates()
         self.metrics.registry.register(StoreCollector(self.store))
+        self.metrics.registry.register(MemoryCollector())
 
     def watch_fleet(self, fleet: ReplicaSource) -> None:
         """Read the fleet's gauges at each scrape. Once per fleet."""
@@ -71,6 +86,20 @@ class Monitor:
     def watch_baselines(self, refused: Callable[[], int]) -> None:
         """Read how many shared baselines were refused at each scrape. Once."""
         self.metrics.registry.register(BaselinesCollector(refused))
+
+    def watch_limits(self, limits: Limits, fleet: ReplicaSource, max_held_bytes: int) -> None:
+        """Tell what the configuration allows beside what is used of it. Once."""
+        self.metrics.max_held_bytes = max_held_bytes
+        self.metrics.registry.register(LimitsCollector(limits, fleet))
+
+    def watch_engines(self, states: EngineStates) -> None:
+        """Read the engines' own numbers at each scrape. Once."""
+        self.engines = states
+        self.metrics.registry.register(EngineMetricsCollector(states, self.metrics.replicas))
+
+    def tell_config(self, info: ConfigInfo) -> None:
+        """Show what this instance runs with."""
+        self.metrics.set_info(process.CONFIG_INFO, *info)
 
     def watch_judge(self, judge: JudgeSource) -> None:
         """Read the judge's counts at each scrape. Once."""
@@ -126,9 +155,11 @@ class Monitor:
                 self.acceptance.take(event)
                 self._keep_attempt(event)
             case RequestEnded():
-                self.metrics.request_ended(event)
                 attempts = self._open.pop(event.request_id, ())
+                self.metrics.request_ended(event, attempts[0] if attempts else None)
                 self.store.put_request(ended_record(event, attempts))
+            case RequestUnwatched():
+                self.metrics.request_unwatched(event)
             case ReplicaChanged():
                 self.metrics.replica_changed(event)
                 _tell_replica(event)

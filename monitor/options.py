@@ -34,6 +34,7 @@ class MonitorConfig:
     lame_duck_seconds: float = 5.0
     shutdown_grace_seconds: int = 60
     log_level: str = "info"
+    engine_metrics_seconds: float = 10.0
     judge: bool = False
     judge_model: str | None = None
     judge_sample_rate: float = 0.01
@@ -67,6 +68,8 @@ class MonitorConfig:
         )
         _check(self.judge_per_minute >= 1, "judge_per_minute", "at least 1", self.judge_per_minute)
         _check(self.record_max_mb >= 1, "record_max_mb", "at least 1", self.record_max_mb)
+        seconds = self.engine_metrics_seconds
+        _check(seconds >= 0, "engine_metrics_seconds", "at least 0", seconds)
         levels = ("debug", "info", "warning", "error")
         _check(self.log_level in levels, "log_level", " | ".join(levels), self.log_level)
 
@@ -213,6 +216,9 @@ FLAGS: dict[str, Flag] = {
         "e.g. redis://127.0.0.1:6379/0. In memory if not given. An outage of it never touches a "
         "request.",
         _MONITOR,
+    ),
+    "engine_metrics_seconds": Flag(
+        "Pause between two looks at the replicas' own /metrics; 0 leaves them alone.", _MONITOR
     ),
     "keep_incidents": Flag("How many incidents are kept.", _MONITOR),
     "capture_text": Flag(

@@ -72,12 +72,19 @@ class StoreHealth:
         is_up: the last call to the shared store succeeded, or there is none.
         errors: failed calls so far.
         dropped: records that never reached the shared store.
+        calls, seconds, slow_calls: calls made so far, the time they took, and those of them that
+            took more than 50 ms.
+        away_seconds: for which it was away so far.
     """
 
     name: str
     is_up: bool
     errors: int
     dropped: int
+    calls: int = 0
+    seconds: float = 0.0
+    slow_calls: int = 0
+    away_seconds: float = 0.0
 
 
 class Store(Protocol):

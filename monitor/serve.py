@@ -5,6 +5,7 @@ import gc
 import logging
 import signal
 import socket
+import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
@@ -17,13 +18,17 @@ from detectors.acceptance.baseline import AcceptanceBaseline
 from detectors.acceptance.library import BaselineLibrary
 from monitor.admin_api import build_admin_router
 from monitor.api import build_router
+from monitor.collector import Limits
+from monitor.config_hash import config_info
 from monitor.drain import DrainingServer, Readiness
+from monitor.engine_metrics.scraper import EngineScraper
 from monitor.errors import InvalidOptions, JudgeUnavailable
 from monitor.judge.judge import Judge, JudgeOptions
 from monitor.judge.process import JudgeProcess, worker_command
 from monitor.learned import read_learned
 from monitor.monitor import Monitor
 from monitor.options import MonitorConfig
+from monitor.own_process import measured_lag
 from monitor.ports import Store
 from monitor.store.baselines import RedisBaselines
 from monitor.store.exchange import RedisExchange
@@ -75,6 +80,29 @@ def build_judge(config: MonitorConfig, monitor: Monitor) -> Judge | None:
     return judge
 
 
+def watch(proxy: ProxyConfig, monitor: Monitor, fleet: Fleet) -> None:
+    """Has the monitor read what the data plane counts, and what it is allowed."""
+    monitor.watch_detectors(fleet.detector_errors, lambda: fleet.detector_time.seconds)
+    limits = Limits(
+        proxy.max_ejected_share,
+        proxy.false_alarm_bound,
+        lambda: fleet.budget.left(time.monotonic()),
+    )
+    monitor.watch_limits(limits, fleet, proxy.max_held_bytes)
+
+
+def build_scraper(
+    proxy: ProxyConfig, config: MonitorConfig, monitor: Monitor, fleet: Fleet
+) -> EngineScraper | None:
+    """Reads the replicas' own metrics, unless that is switched off."""
+    if config.engine_metrics_seconds == 0:
+        return None
+    key = proxy.probe_api_key or proxy.engine_api_key
+    scraper = EngineScraper(fleet, fleet.upstream, config.engine_metrics_seconds, key)
+    monitor.watch_engines(scraper.states)
+    return scraper
+
+
 def read_api_keys(config: MonitorConfig) -> ApiKeys | None:
     """The clients' keys, if a file of them is given.
 
@@ -107,6 +135,8 @@ def compose(
     Raises:
         InvalidOptions: a file that the options name cannot be used.
     """
+    learned = learned or read_learned(config)
+    monitor.tell_config(config_info(proxy, config, learned))
     routers = [
         build_router(monitor, fleet, config.admin_key, readiness),
         build_admin_router(fleet, config.admin_key),
@@ -117,7 +147,7 @@ def compose(
         fleet=fleet,
         routers=routers,
         text_sink=judge,
-        learned=learned or read_learned(config),
+        learned=learned,
         api_keys=read_api_keys(config),
         call_sink=recorder,
     )
@@ -185,7 +215,8 @@ async def sharing(
 async def _serve(proxy: ProxyConfig, config: MonitorConfig) -> None:
     monitor = Monitor(build_store(config))
     fleet = Fleet(proxy, monitor)
-    monitor.watch_detectors(fleet.detector_errors, lambda: fleet.detector_time.seconds)
+    watch(proxy, monitor, fleet)
+    engines = build_scraper(proxy, config, monitor, fleet)
     judge = build_judge(config, monitor)
     readiness = Readiness()
     learned = read_learned(config)
@@ -214,6 +245,8 @@ async def _serve(proxy: ProxyConfig, config: MonitorConfig) -> None:
         monitor.running(),
         nullcontext() if judge is None else judge.running(),
         sharing(config, monitor, fleet, learned),
+        nullcontext() if engines is None else engines.running(),
+        measured_lag(monitor.metrics.loop_lag),
     ):
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, fleet.reload)
         settle_garbage()

@@ -3,6 +3,7 @@
 Watched generation routes, the monitor's routes, everything else verbatim.
 """
 
+import time
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -17,9 +18,9 @@ from retry_proxy.call_sink import CallSink
 from retry_proxy.config import ProxyConfig
 from retry_proxy.decide.hold_bounds import HoldBounds
 from retry_proxy.decide.release import ReleasePolicy
-from retry_proxy.engines.call import Route, parse_call
+from retry_proxy.engines.call import GenerationCall, Route, parse_call
 from retry_proxy.errors import BodyTooLarge, ClientError, error_body_for
-from retry_proxy.events import EventSink
+from retry_proxy.events import EventSink, RequestUnwatched
 from retry_proxy.fleet.fleet import Fleet
 from retry_proxy.headers import decode_headers
 from retry_proxy.pass_through import PassThrough
@@ -161,6 +162,7 @@ class GenerationEndpoint:
             headers = decode_headers(scope["headers"])
             work = Relay(self._services, call, request_id, headers, client).run()
         else:
+            self._tell_unwatched(call)
             marks = [
                 ("x-specwatch-request-id", request_id),
                 ("x-specwatch-attempts", "1"),
@@ -168,3 +170,8 @@ class GenerationEndpoint:
             ]
             work = self._pass_through.forward(scope, body, send, extra_headers=marks)
         await run_while_connected(work, receive, writer)
+
+    def _tell_unwatched(self, call: GenerationCall) -> None:
+        assert call.unwatched_reason is not None, "it is watched"
+        event = RequestUnwatched(self._route.value, call.unwatched_reason, time.time())
+        self._services.sink.emit(event)

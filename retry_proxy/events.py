@@ -72,6 +72,7 @@ class AttemptEnded:
         temperature: of the request, if it named one.
         is_hedge: it was dispatched beside a slow attempt, not after a failed one.
         prompt_tokens: of this attempt, with what it continues from; where the engine said so.
+        most_held_tokens, most_held_bytes: by the hold-back, at any one time.
     """
 
     request_id: str
@@ -98,6 +99,8 @@ class AttemptEnded:
     temperature: float | None = None
     is_hedge: bool = False
     prompt_tokens: int | None = None
+    most_held_tokens: int = 0
+    most_held_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,7 @@ class RequestEnded:
     Attributes:
         added_delay_seconds: time from the first dispatch to the first dispatch of the attempt that
             delivered, plus the longest hold-back: what watching and retrying cost the client.
+        client_stall_seconds: for which the stream waited for its client to read.
     """
 
     request_id: str
@@ -125,6 +129,20 @@ class RequestEnded:
     retry_refused: str | None = (
         None  # "budget", "deadline", "attempts", "no_replica", "not_continuable"
     )
+    client_stall_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RequestUnwatched:
+    """A generation request passes through without being watched.
+
+    Attributes:
+        reason: "not_streamable", "too_many_choices", "state_of_one_replica" or "batch".
+    """
+
+    route: str
+    reason: str
+    at: float  # unix time, seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +194,14 @@ class DraftHealthChanged:
     evidence: dict[str, float] = field(default_factory=dict)
 
 
-Event = AttemptEnded | RequestEnded | ReplicaChanged | DraftHealthChanged | FleetTroubled
+Event = (
+    AttemptEnded
+    | RequestEnded
+    | RequestUnwatched
+    | ReplicaChanged
+    | DraftHealthChanged
+    | FleetTroubled
+)
 
 
 class EventSink(Protocol):

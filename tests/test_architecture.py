@@ -16,10 +16,13 @@ ALLOWED: dict[str, frozenset[str]] = {
     "retry_proxy": frozenset({"detectors"}),
     "monitor": frozenset({"detectors", "retry_proxy"}),
     "inference_backend": frozenset(),
+    "alerts": frozenset(),
+    "dashboards": frozenset({"alerts", "monitor", "detectors", "retry_proxy"}),
 }
 
-# The command line starts the engine; nothing else of the monitor knows it.
-EXCEPTIONS = {("monitor/cli.py", "inference_backend")}
+# The command line starts the engine and uploads the dashboards; nothing else of the monitor knows
+# them.
+EXCEPTIONS = {("monitor/cli.py", "inference_backend"), ("monitor/cli.py", "dashboards")}
 
 # Reached only by commands and options that say which extra they need: training, the judge's own
 # process, a plot that was asked for.

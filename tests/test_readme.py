@@ -30,5 +30,5 @@ def test_every_option_of_the_table_is_one_of_serve() -> None:
 def test_every_folder_of_the_map_exists() -> None:
     table = README.split("## Folders")[1]
     folders = re.findall(r"^\| `([a-z_]+)/`", table, re.MULTILINE)
-    assert len(folders) == 7
+    assert len(folders) == 9
     assert all((ROOT / folder).is_dir() for folder in folders)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
-from monitor import catalog
+from monitor.catalog import detection
 from monitor.collector import counter, gauge
 from monitor.judge.estimate import Share
 from monitor.judge.report import JudgeSource
@@ -20,15 +20,15 @@ class JudgeCollector(Collector):
     def collect(self) -> Iterator[Family]:
         """All families of the judge."""
         report = self._judge.report()
-        texts, dropped = counter(catalog.JUDGE_TEXTS), counter(catalog.JUDGE_DROPPED)
+        texts, dropped = counter(detection.JUDGE_TEXTS), counter(detection.JUDGE_DROPPED)
         for source, opinions in report.opinions.items():
             for opinion, count in opinions.items():
                 texts.add_metric((source, opinion), float(count))
         for reason, count in report.dropped.items():
             dropped.add_metric((reason,), float(count))
-        up = gauge(catalog.JUDGE_UP)
+        up = gauge(detection.JUDGE_UP)
         up.add_metric((), float(report.is_up))
-        false_alarms, misses = gauge(catalog.JUDGE_FALSE_ALARMS), gauge(catalog.JUDGE_MISSES)
+        false_alarms, misses = gauge(detection.JUDGE_FALSE_ALARMS), gauge(detection.JUDGE_MISSES)
         for family, share in ((false_alarms, report.false_alarms), (misses, report.misses)):
             for bound, value in bounds(share):
                 family.add_metric((bound,), value)

@@ -115,7 +115,7 @@ class RedisBaselines:
         try:
             values = await self._read_new()
         except ResponseError as error:
-            self.breaker.succeeded()
+            self.breaker.succeeded(time.monotonic())
             if not self._has_complained:
                 self._has_complained = True
                 self._refuse(f"Redis does not hold baselines there: {error}")
@@ -123,7 +123,7 @@ class RedisBaselines:
         except (RedisError, OSError, TimeoutError):
             self.breaker.failed(time.monotonic())
             return False
-        self.breaker.succeeded()
+        self.breaker.succeeded(time.monotonic())
         self._has_complained = False
         if values is None:
             return False

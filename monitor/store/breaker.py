@@ -12,6 +12,8 @@ class Breaker:
         self.pause_seconds = pause_seconds
         self.failures = 0
         self._closed_again_at: float | None = None
+        self._down_since: float | None = None
+        self._away_seconds = 0.0
 
     @property
     def is_up(self) -> bool:
@@ -26,7 +28,15 @@ class Breaker:
         """A call failed."""
         self.failures += 1
         self._closed_again_at = now + self.pause_seconds
+        if self._down_since is None:
+            self._down_since = now
 
-    def succeeded(self) -> None:
+    def succeeded(self, now: float) -> None:
         """A call succeeded."""
-        self._closed_again_at = None
+        self._away_seconds = self.away_seconds(now)
+        self._closed_again_at = self._down_since = None
+
+    def away_seconds(self, now: float) -> float:
+        """Time between a first failure and the success after it, all added up."""
+        current = 0.0 if self._down_since is None else now - self._down_since
+        return self._away_seconds + current

@@ -77,7 +77,7 @@ class RedisExchange:
         except (RedisError, OSError, TimeoutError):
             self.breaker.failed(time.monotonic())
             return False
-        self.breaker.succeeded()
+        self.breaker.succeeded(time.monotonic())
         self._fleet.hear(peers)
         return True
 

@@ -24,6 +24,7 @@ from monitor.store.breaker import Breaker
 from monitor.store.memory import MemoryStore
 
 CALL_TIMEOUT_SECONDS = 0.1
+SLOW_CALL_SECONDS = 0.05
 BATCH = 100
 INCIDENT_INDEX = "specwatch:incidents"  # sorted set: incident id -> unix time of its end
 
@@ -86,6 +87,8 @@ class RedisStore:
         self.queue_limit = queue_limit
         self.breaker = breaker or Breaker()
         self.dropped = 0
+        self._calls = self._slow_calls = 0
+        self._seconds = 0.0
         self._client = client
         self._local = MemoryStore(capacity)
         self._waiting: deque[Incident | RequestRecord] = deque()
@@ -121,7 +124,16 @@ class RedisStore:
 
     def health(self) -> StoreHealth:
         """What the breaker and the queue say."""
-        return StoreHealth("redis", self.breaker.is_up, self.breaker.failures, self.dropped)
+        return StoreHealth(
+            "redis",
+            self.breaker.is_up,
+            self.breaker.failures,
+            self.dropped,
+            self._calls,
+            self._seconds,
+            self._slow_calls,
+            self.breaker.away_seconds(time.monotonic()),
+        )
 
     async def start(self) -> None:
         """Start the writer."""
@@ -201,15 +213,23 @@ class RedisStore:
 
     async def _call(self, work: Callable[[], Awaitable[Answer]]) -> Answer | None:
         """Do ``work`` if Redis is worth a try; ``None`` when it is not, or fails."""
-        if not self.breaker.may_call(time.monotonic()):
+        began = time.monotonic()
+        if not self.breaker.may_call(began):
             return None
         try:
             answer = await work()
         except (RedisError, OSError, TimeoutError):
             self.breaker.failed(time.monotonic())
             return None
-        self.breaker.succeeded()
+        finally:
+            self._note_call(time.monotonic() - began)
+        self.breaker.succeeded(time.monotonic())
         return answer
+
+    def _note_call(self, seconds: float) -> None:
+        self._calls += 1
+        self._seconds += seconds
+        self._slow_calls += seconds > SLOW_CALL_SECONDS
 
 
 def decode(value: object, kind: type[Kept]) -> Kept | None:

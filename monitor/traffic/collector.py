@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
-from monitor import catalog
+from monitor.catalog import process
 from monitor.collector import counter, gauge
 from monitor.traffic.recorder import Recorder
 
@@ -18,8 +18,8 @@ class RecordCollector(Collector):
 
     def collect(self) -> Iterator[Family]:
         """What was written, what was not, and whether it goes on."""
-        written, dropped = counter(catalog.RECORDED), counter(catalog.RECORD_DROPPED)
-        up = gauge(catalog.RECORD_UP)
+        written, dropped = counter(process.RECORDED), counter(process.RECORD_DROPPED)
+        up = gauge(process.RECORD_UP)
         written.add_metric((), float(self._recorder.written))
         for reason, count in self._recorder.dropped.items():
             dropped.add_metric((reason,), float(count))

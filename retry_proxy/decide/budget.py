@@ -48,6 +48,11 @@ class RetryBudget:
         self._advance(now)
         return self._floor >= _ONE or self._earned >= _ONE
 
+    def left(self, now: float) -> float:
+        """Retries that it would allow now."""
+        self._advance(now)
+        return self._floor + self._earned
+
     def spend(self, now: float) -> None:
         """Takes one retry; to be asked before with :meth:`can_spend`."""
         assert self.can_spend(now), "a retry was taken that the budget does not have"

@@ -42,6 +42,7 @@ class GenerationCall:
         wants_timings: the same of llama.cpp's numbers on every chunk.
         is_watched: the proxy can stream it upstream and watch it; otherwise it passes through
             verbatim.
+        unwatched_reason: why not (see ``RequestUnwatched``), ``None`` if it is watched.
         is_continuable: a stopped answer may be continued from a prefix (no grammar, one choice, no
             logprobs, no tool call that must come).
     """
@@ -61,6 +62,7 @@ class GenerationCall:
     client_rid: str | None
     is_watched: bool
     is_continuable: bool
+    unwatched_reason: str | None = None
 
 
 _decode = msgspec.json.Decoder().decode
@@ -95,6 +97,7 @@ def parse_call(route: Route, raw: bytes) -> GenerationCall:
     stream_options = _optional(body, "stream_options", dict) or {}
     sampling = _sampling(route, body)
     choices = _choices(route, body, sampling)
+    unwatched_reason = _unwatched_reason(route, body, choices, is_streaming)
     return GenerationCall(
         route=route,
         body=body,
@@ -109,8 +112,9 @@ def parse_call(route: Route, raw: bytes) -> GenerationCall:
         wants_token_ids=bool(body.get("return_token_ids")),
         wants_timings=bool(body.get("timings_per_token")),
         client_rid=_client_rid(body),
-        is_watched=_is_watched(route, body, choices, is_streaming),
+        is_watched=unwatched_reason is None,
         is_continuable=choices == 1 and is_continuable(body, sampling),
+        unwatched_reason=unwatched_reason,
     )
 
 
@@ -168,17 +172,21 @@ def _choices(route: Route, body: dict[str, Any], sampling: dict[str, Any]) -> in
     return choices
 
 
-def _is_watched(route: Route, body: dict[str, Any], choices: int, is_streaming: bool) -> bool:
+def _unwatched_reason(
+    route: Route, body: dict[str, Any], choices: int, is_streaming: bool
+) -> str | None:
     if not is_streaming and any(body.get(name) for name in _NOT_STREAMABLE):
-        return False
+        return "not_streamable"
     if choices > MAX_WATCHED_CHOICES:
-        return False
+        return "too_many_choices"
     if route is Route.RESPONSES:
-        return not any(body.get(name) for name in _STATE_OF_ONE_REPLICA)
+        keeps_state = any(body.get(name) for name in _STATE_OF_ONE_REPLICA)
+        return "state_of_one_replica" if keeps_state else None
     if route is not Route.GENERATE:
-        return True
+        return None
     is_batch = _is_batch(body.get("input_ids")) or isinstance(body.get("text"), list)
-    return choices == 1 and not is_batch and not isinstance(body.get("sampling_params"), list)
+    is_batch = is_batch or choices > 1 or isinstance(body.get("sampling_params"), list)
+    return "batch" if is_batch else None
 
 
 def _is_batch(prompt: object) -> bool:

@@ -35,6 +35,7 @@ class ClientStream:
         self._request_id = request_id
         self.is_started = False
         self.started_at: float | None = None  # monotonic
+        self.stalled_seconds = 0.0  # waited for the client to read
 
     def start_events(self, headers: HeaderPairs) -> None:
         """Settles the head of an event stream; it goes out with the first bytes."""
@@ -68,7 +69,9 @@ class ClientStream:
         if self._unsent:
             data = b"".join(self._unsent)
             self._unsent.clear()
+            began = time.monotonic()
             await self._send({"type": "http.response.body", "body": data, "more_body": True})
+            self.stalled_seconds += time.monotonic() - began
 
     async def end(self) -> None:
         """Sends what waits, and ends the body."""

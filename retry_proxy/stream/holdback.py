@@ -32,6 +32,8 @@ class HoldBack:
         # the current attempt
         self.attempt_released_tokens = 0
         self.attempt_tokens = 0
+        self.most_held_tokens = 0
+        self.most_held_bytes = 0
         self._attempt_longest_hold = 0.0
         self.last_release_at: float | None = None  # when the client last got text
 
@@ -45,6 +47,7 @@ class HoldBack:
             del self._token_ids[self._text_tokens :]
         self.attempt_released_tokens = 0
         self.attempt_tokens = 0
+        self.most_held_tokens = self.most_held_bytes = 0
         self._attempt_longest_hold = 0.0
 
     def attempt_hold_seconds(self, now: float) -> float:
@@ -84,6 +87,8 @@ class HoldBack:
         self._held_at.append(now)
         self._held_tokens += piece.tokens
         self._held_bytes += len(piece.raw)
+        self.most_held_tokens = max(self.most_held_tokens, self._held_tokens)
+        self.most_held_bytes = max(self.most_held_bytes, self._held_bytes)
         self.attempt_tokens += piece.tokens
         if self._held_since is None and piece.has_output:
             self._held_since = now

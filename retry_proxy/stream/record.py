@@ -56,6 +56,7 @@ class RequestRecord:
         self.is_marked = False
         self.is_rejected = False
         self.first_byte_at: float | None = None
+        self.client_stall_seconds = 0.0
 
     def start_attempt(
         self, number: int, rid: str, replica: str, *, is_hedge: bool = False
@@ -94,6 +95,7 @@ class RequestRecord:
                 leaked_tokens=self.leaked_tokens,
                 wasted_tokens=self.wasted_tokens,
                 retry_refused=self.retry_refused,
+                client_stall_seconds=self.client_stall_seconds,
             )
         )
 
@@ -153,6 +155,7 @@ class AttemptRecord:
         request.is_marked = outcome is AttemptOutcome.MARKED
         now = time.monotonic()
         counters = counters_of(attempt)
+        is_held = attempt is not None and request.call.is_streaming
         error = None if end is None or end.error is None else f"{end.error.reason}: {end.error}"
         request.sink.emit(
             AttemptEnded(
@@ -180,6 +183,8 @@ class AttemptRecord:
                 temperature=request.call.temperature,
                 is_hedge=self._is_hedge,
                 prompt_tokens=None if attempt is None else attempt.totals.prompt_tokens,
+                most_held_tokens=request.hold.most_held_tokens if is_held else 0,
+                most_held_bytes=request.hold.most_held_bytes if is_held else 0,
             )
         )
 

@@ -100,6 +100,7 @@ class Relay:
             raise
         finally:
             self._record.first_byte_at = self._client.started_at
+            self._record.client_stall_seconds = self._client.stalled_seconds
             self._record.end(self._state, self._dispatches)
 
     async def _answer_client(self) -> None:

@@ -17,6 +17,32 @@ DRAFTS = 3
 HEALTHY_ACCEPTED = 2
 MODEL = "fake"
 
+SGLANG_METRICS = """\
+sglang:num_running_reqs{{model_name="fake"}} {running}
+sglang:num_queue_reqs{{model_name="fake"}} 0
+sglang:token_usage{{model_name="fake"}} 0.25
+sglang:generation_tokens_total{{model_name="fake"}} {tokens}
+sglang:spec_verify_calls_total{{model_name="fake"}} {steps}
+sglang:num_retracted_requests_total{{model_name="fake"}} 0
+sglang:num_aborted_requests_total{{model_name="fake"}} 0
+sglang:time_to_first_token_seconds_count{{model_name="fake"}} {started}
+sglang:time_to_first_token_seconds_sum{{model_name="fake"}} {started}
+sglang:e2e_request_latency_seconds_count{{model_name="fake"}} {ended}
+sglang:e2e_request_latency_seconds_sum{{model_name="fake"}} {ended}
+specwatch_engine_proposed_drafts_total{{model_name="fake"}} {drafted}
+specwatch_engine_correct_drafts_total{{model_name="fake"}} {accepted}
+"""
+VLLM_METRICS = """\
+vllm:num_requests_running{{engine="0",model_name="fake"}} {running}
+vllm:num_requests_waiting{{engine="0",model_name="fake"}} 0
+vllm:kv_cache_usage_perc{{engine="0",model_name="fake"}} 0.25
+vllm:generation_tokens_total{{engine="0",model_name="fake"}} {tokens}
+vllm:spec_decode_num_drafts_total{{engine="0",model_name="fake"}} {steps}
+vllm:spec_decode_num_draft_tokens_total{{engine="0",model_name="fake"}} {drafted}
+vllm:spec_decode_num_accepted_tokens_total{{engine="0",model_name="fake"}} {accepted}
+vllm:spec_decode_num_accepted_tokens_per_pos_total{{engine="0",position="0"}} {accepted}
+"""
+
 
 @dataclass(slots=True)
 class Record:
@@ -46,6 +72,24 @@ class Replica:
     plan: dict[str, Any] | None = None
     records: list[Record] = field(default_factory=list)
     started: int = 0
+    running: int = 0
+    ended: int = 0
+    total: Counters = field(default_factory=Counters)
+
+    def metrics(self, prefix: str) -> str:
+        """As SGLang or vLLM tells them."""
+        total = self.total
+        told = SGLANG_METRICS if prefix == "sglang" else VLLM_METRICS
+        values = {
+            "running": self.running,
+            "started": self.started,
+            "ended": self.ended,
+            "tokens": total.tokens,
+            "steps": total.steps,
+            "accepted": total.accepted,
+            "drafted": total.steps * DRAFTS,
+        }
+        return told.format(**values)
 
     def begin(self, rid: str) -> Record | None:
         """The damage of a new generation: every one is damaged while a plan with a rate is set."""
@@ -95,19 +139,27 @@ def chunk(rid: str, delta: dict[str, Any], finish: str | None, counters: Counter
 
 
 REPLICA = web.AppKey("replica", Replica)
+ENGINE = web.AppKey("engine", str)
 
 
 async def chat(request: web.Request) -> web.StreamResponse:
     """A streamed chat of exactly ``max_tokens`` tokens."""
     body = await request.json()
-    rid, limit = body["rid"], int(body["max_tokens"])
-    damage = request.app[REPLICA].begin(rid)
+    rid, limit = body.get("rid", "none"), int(body["max_tokens"])
+    replica = request.app[REPLICA]
+    damage = replica.begin(rid)
+    replica.running += 1
     response = web.StreamResponse(headers={"content-type": "text/event-stream"})
     await response.prepare(request)
     finish = "abort"
     try:
         await response.write(chunk(rid, {"role": "assistant", "content": ""}, None, Counters()))
+        tokens = 0
         for text, counters in generate(limit, damage):
+            replica.total.tokens += counters.tokens - tokens
+            replica.total.accepted += counters.tokens - tokens - 1
+            replica.total.steps += 1
+            tokens = counters.tokens
             if damage is not None:
                 damage.completion_tokens = counters.tokens
             reason = "length" if counters.tokens == limit else None
@@ -116,6 +168,8 @@ async def chat(request: web.Request) -> web.StreamResponse:
         await response.write(b"data: [DONE]\n\n")
         finish = "length"
     finally:
+        replica.running -= 1
+        replica.ended += 1
         if damage is not None:
             damage.finish_reason = finish
     return response
@@ -156,9 +210,25 @@ async def server_info(_request: web.Request) -> web.Response:
     )
 
 
-def build_app(admin_key: str) -> web.Application:
-    """All routes."""
+async def metrics(request: web.Request) -> web.Response:
+    """By the engine that it plays."""
+    return web.Response(text=request.app[REPLICA].metrics(request.app[ENGINE]))
+
+
+async def version(_request: web.Request) -> web.Response:
+    """By this a vLLM is known."""
+    return web.json_response({"version": "0.32.0"})
+
+
+def build_app(admin_key: str, engine: str = "sglang") -> web.Application:
+    """All routes.
+
+    Args:
+        engine: that it says it is: ``sglang`` or ``vllm``.
+    """
     app = web.Application()
+    app[ENGINE] = engine
+    app.router.add_get("/metrics", metrics)
     app[REPLICA] = Replica(admin_key)
     app.router.add_post("/v1/chat/completions", chat)
     app.router.add_get("/faults", read_faults)
@@ -167,7 +237,10 @@ def build_app(admin_key: str) -> web.Application:
     app.router.add_get("/ready", ready)
     app.router.add_get("/health", ready)
     app.router.add_get("/v1/models", models)
-    app.router.add_get("/server_info", server_info)
+    if engine == "vllm":
+        app.router.add_get("/version", version)
+    else:
+        app.router.add_get("/server_info", server_info)
     return app
 
 
@@ -176,11 +249,13 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--admin-key", default="")
+    parser.add_argument("--engine", choices=("sglang", "vllm"), default="sglang")
     parser.add_argument("--fail", action="store_true", help="die while starting")
     arguments = parser.parse_args()
     if arguments.fail:
         raise SystemExit("loading the model failed")
-    web.run_app(build_app(arguments.admin_key), host="127.0.0.1", port=arguments.port, print=None)
+    app = build_app(arguments.admin_key, arguments.engine)
+    web.run_app(app, host="127.0.0.1", port=arguments.port, print=None)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from fastapi import FastAPI
 from detectors.draft_health import DraftState
 from monitor import catalog
 from monitor.api import build_router
+from monitor.collector import Limits
+from monitor.engine_metrics.state import EngineStates
 from monitor.judge.opinion import Opinion
 from monitor.judge.report import Source
 from monitor.monitor import Monitor
@@ -153,6 +155,8 @@ async def test_metrics_are_those_of_the_catalog() -> None:
     monitor = Monitor()
     monitor.watch_detectors(lambda: {"acceptance": 1}, lambda: 0.5)
     monitor.watch_judge(FakeJudge())
+    monitor.watch_engines(EngineStates())
+    monitor.watch_limits(Limits(0.3, 1e-4, lambda: 10.0), FakeFleet(), 1000)
     for event in (stopped(1), attempt_ended(1, 2), replica_changed(), fleet_troubled()):
         monitor.emit(event)
     monitor.emit(request_ended(1, retry_refused="budget"))

@@ -35,17 +35,13 @@ def test_a_healthy_attempt() -> None:
     """Counted once; its acceptance is seen; nothing is an anomaly, wasted or leaked."""
     metrics = Metrics()
     metrics.attempt_ended(attempt_ended())
-    at = {"replica": REPLICA_A, "model": "smollm2"}
-    assert (
-        value(
-            metrics,
-            "specwatch_attempts_total",
-            replica=REPLICA_A,
-            engine="sglang",
-            outcome="completed",
-        )
-        == 1
-    )
+    at = {"model": "smollm2"}
+    assert value(metrics, "specwatch_attempts_total", engine="sglang", outcome="completed") == 1
+    assert value(metrics, "specwatch_replica_attempts_total", replica=REPLICA_A) == 1
+    assert value(metrics, "specwatch_steps_total", replica=REPLICA_A) == 100
+    assert value(metrics, "specwatch_accepted_tokens_total", replica=REPLICA_A) == 100
+    assert value(metrics, "specwatch_drafted_tokens_total", replica=REPLICA_A) == 300
+    assert value(metrics, "specwatch_inspected_tokens_total") == 200
     assert value(metrics, "specwatch_accept_length_sum", **at) == 2.0
     assert value(metrics, "specwatch_accept_rate_sum", **at) == pytest.approx(1 / 3)
     text = metrics.exposition().decode()
@@ -57,16 +53,9 @@ def test_a_stopped_attempt() -> None:
     """Verdict, tokens to detection, leaked and wasted tokens."""
     metrics = Metrics()
     metrics.attempt_ended(stopped())
-    assert (
-        value(
-            metrics,
-            "specwatch_anomalies_total",
-            kind="garbled",
-            replica=REPLICA_A,
-            detector="acceptance",
-        )
-        == 1
-    )
+    assert value(metrics, "specwatch_anomalies_total", kind="garbled", replica=REPLICA_A) == 1
+    found_by = {"kind": "garbled", "detector": "acceptance", "model": "smollm2"}
+    assert value(metrics, "specwatch_detections_total", **found_by) == 1
     assert value(metrics, "specwatch_detection_tokens_sum", kind="garbled") == 40
     assert value(metrics, "specwatch_leaked_tokens_total", kind="garbled") == 5
     assert value(metrics, "specwatch_wasted_tokens_total", reason="anomaly") == 35
@@ -77,16 +66,9 @@ def test_a_marked_attempt_is_an_anomaly_too() -> None:
     metrics = Metrics()
     found = verdict(kind=AnomalyKind.REPETITION)
     metrics.attempt_ended(stopped(outcome=AttemptOutcome.MARKED, verdict=found))
-    assert (
-        value(
-            metrics,
-            "specwatch_anomalies_total",
-            kind="repetition",
-            replica=REPLICA_A,
-            detector="acceptance",
-        )
-        == 1
-    )
+    assert value(metrics, "specwatch_anomalies_total", kind="repetition", replica=REPLICA_A) == 1
+    found_by = {"kind": "repetition", "detector": "acceptance", "model": "smollm2"}
+    assert value(metrics, "specwatch_detections_total", **found_by) == 1
 
 
 @pytest.mark.parametrize("outcome", AttemptOutcome)
@@ -106,8 +88,8 @@ def test_no_acceptance_where_the_engine_did_not_say(
     """Absence is no zero."""
     metrics = Metrics()
     metrics.attempt_ended(attempt_ended(steps=steps, drafted=drafted, accepted=accepted))
-    assert "specwatch_accept_length_count" not in metrics.exposition().decode()
-    assert "specwatch_accept_rate_count" not in metrics.exposition().decode()
+    assert "specwatch_accept_length_count{" not in metrics.exposition().decode()
+    assert "specwatch_accept_rate_count{" not in metrics.exposition().decode()
 
 
 def test_an_attempt_that_never_ran_teaches_nothing() -> None:
@@ -115,8 +97,9 @@ def test_an_attempt_that_never_ran_teaches_nothing() -> None:
     metrics = Metrics()
     metrics.attempt_ended(attempt_ended(outcome=AttemptOutcome.CONNECT_FAILED))
     text = metrics.exposition().decode()
-    assert "specwatch_accept_length_count" not in text
-    assert "specwatch_held_seconds_count" not in text
+    assert "specwatch_accept_length_count{" not in text
+    assert value(metrics, "specwatch_held_seconds_count") == 0
+    assert value(metrics, "specwatch_replica_failures_total", replica=REPLICA_A) == 1
 
 
 def test_a_request() -> None:
@@ -126,7 +109,7 @@ def test_a_request() -> None:
         request_ended(outcome=RequestOutcome.RETRIED_CLEAN, added_delay_seconds=1.5)
     )
     assert value(metrics, "specwatch_requests_total", model="smollm2", outcome="retried_clean") == 1
-    assert value(metrics, "specwatch_added_delay_seconds_sum", model="smollm2") == 1.5
+    assert value(metrics, "specwatch_added_delay_seconds_sum") == 1.5
     assert value(metrics, "specwatch_completion_tokens_total", model="smollm2") == 200
 
 
@@ -139,7 +122,7 @@ def test_a_request_without_a_first_byte() -> None:
         )
     )
     assert value(metrics, "specwatch_time_to_first_byte_seconds_count", model=OTHER) is None
-    assert value(metrics, "specwatch_added_delay_seconds_count", model=OTHER) is None
+    assert value(metrics, "specwatch_added_delay_seconds_count") == 0
     assert value(metrics, "specwatch_retries_refused_total", reason="budget") == 1
 
 
@@ -159,13 +142,10 @@ def test_series_stay_few_whatever_models_clients_name() -> None:
 
 
 def test_replica_changes_are_counted() -> None:
-    """By the state they led to."""
+    """By replica; the state itself is a gauge."""
     metrics = Metrics()
     metrics.replica_changed(replica_changed())
-    assert (
-        value(metrics, "specwatch_replica_changes_total", replica=REPLICA_A, state="unreachable")
-        == 1
-    )
+    assert value(metrics, "specwatch_replica_changes_total", replica=REPLICA_A) == 1
 
 
 @pytest.mark.parametrize("kind", FleetTrouble)
@@ -177,16 +157,16 @@ def test_fleet_troubles_are_counted(kind: FleetTrouble) -> None:
 
 
 def test_fleet_is_read_at_the_scrape() -> None:
-    """One flag per state; the newest load."""
+    """One code for the state; the newest load."""
     metrics = Metrics()
     fleet = FakeFleet(
         FakeReplica(REPLICA_A, in_flight=3), FakeReplica(REPLICA_B, ReplicaState.UNREACHABLE)
     )
     metrics.registry.register(FleetCollector(fleet, metrics.replicas))
-    name = "specwatch_replica_state"
-    assert value(metrics, name, replica=REPLICA_A, state="healthy") == 1
-    assert value(metrics, name, replica=REPLICA_A, state="unreachable") == 0
-    assert value(metrics, name, replica=REPLICA_B, state="unreachable") == 1
+    assert value(metrics, "specwatch_replica_state", replica=REPLICA_A) == 0
+    assert value(metrics, "specwatch_replica_state", replica=REPLICA_B) == 3
+    assert value(metrics, "specwatch_replicas", state="unreachable") == 1
+    assert value(metrics, "specwatch_ejected_replicas") == 0
     assert value(metrics, "specwatch_in_flight", replica=REPLICA_A) == 3
 
 

@@ -207,6 +207,8 @@ def test_breaker_leaves_a_failing_server_alone_for_a_moment() -> None:
     assert not breaker.may_call(1.9)
     assert not breaker.is_up
     assert breaker.may_call(2.0)
-    breaker.succeeded()
+    assert breaker.away_seconds(3.0) == 3.0
+    breaker.succeeded(3.0)
+    assert breaker.away_seconds(9.0) == 3.0
     assert breaker.may_call(2.0)
     assert breaker.is_up

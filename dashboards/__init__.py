@@ -1,0 +1,1 @@
+"""Grafana dashboards, written here and built into JSON; and the command that uploads them."""

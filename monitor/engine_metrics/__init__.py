@@ -1,0 +1,1 @@
+"""The engines' own metrics: fetched, read, and told under one name each."""
