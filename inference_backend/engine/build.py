@@ -5,6 +5,7 @@ import torch
 from inference_backend.engine.decode import DecodeStep
 from inference_backend.engine.engine import Engine
 from inference_backend.engine.graphs import GraphedDecode
+from inference_backend.engine.inspection import Inspection
 from inference_backend.engine.options import DTYPES, EngineOptions, settle
 from inference_backend.engine.page_tables import PageTables
 from inference_backend.engine.runner import Runner
@@ -12,6 +13,7 @@ from inference_backend.engine.scheduler import Scheduler
 from inference_backend.engine.service import EngineService
 from inference_backend.kv.attention import AttentionBackend, TorchAttention
 from inference_backend.kv.lease import PageCache
+from inference_backend.kv.sanitizer import KvSanitizer, SanitizerMode
 from inference_backend.kv.store import KvStore
 from inference_backend.model.elementwise import compiled
 from inference_backend.model.packed import pack
@@ -73,17 +75,31 @@ def assemble(model: Transformer, head: LoadedHead | None, options: EngineOptions
     scheduler = Scheduler(cache, options.max_running, options.chunk_tokens, lookahead)
     runner = _runner(DecodeStep(model, store, attention, proposer), cache, options)
     return Engine(
-        scheduler, runner, shape.max_context - lookahead - 1, frozenset(shape.eos_token_ids)
+        scheduler,
+        runner,
+        shape.max_context - lookahead - 1,
+        frozenset(shape.eos_token_ids),
+        _inspection(store, cache, options, runner.num_drafts),
     )
+
+
+def _inspection(
+    store: KvStore, cache: PageCache, options: EngineOptions, num_drafts: int
+) -> Inspection | None:
+    if options.sanitizer is SanitizerMode.OFF:
+        return None
+    return Inspection(KvSanitizer(options.sanitizer, store, cache), num_drafts + 1)
 
 
 def _runner(step: DecodeStep, cache: PageCache, options: EngineOptions) -> Runner:
     """With CUDA graphs around the step on a GPU."""
     max_pages = min(cache.pool.num_pages, cache.pages_for(step.model.shape.max_context))
     tables = PageTables(options.max_running, max_pages)
+    is_checked = options.sanitizer is not SanitizerMode.OFF
     if step.store.device.type == "cuda" and options.cuda_graphs:
-        return Runner(step, tables, GraphedDecode(step, options.max_running, max_pages).run)
-    return Runner(step, tables, step)
+        graphed = GraphedDecode(step, options.max_running, max_pages)
+        return Runner(step, tables, graphed.run, is_checked=is_checked)
+    return Runner(step, tables, step, is_checked=is_checked)
 
 
 def _attention(store: KvStore) -> AttentionBackend:

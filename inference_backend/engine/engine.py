@@ -3,7 +3,10 @@
 Single-threaded; ``service`` gives it a thread.
 """
 
+import copy
+
 from inference_backend.engine.faults import FaultInjector, FaultPlan, FaultRecord
+from inference_backend.engine.inspection import Inspection
 from inference_backend.engine.request import FinishReason, GenerationRequest, StepOutput
 from inference_backend.engine.runner import Emitted, Runner
 from inference_backend.engine.scheduler import Scheduler, StepPlan
@@ -11,15 +14,24 @@ from inference_backend.engine.sequence import Sequence, accept_tokens, make_sequ
 from inference_backend.engine.snapshot import EngineSnapshot
 from inference_backend.engine.totals import Totals
 from inference_backend.errors import InvalidRequest
+from inference_backend.kv.labels import Corruption
+from inference_backend.kv.sanitizer import SanitizerRecord
+
+CORRUPTED = "the KV cache of this generation was corrupted"
 
 
 class Engine:
     """Scheduler, runner and faults around a set of generations."""
 
     def __init__(
-        self, scheduler: Scheduler, runner: Runner, max_context: int, eos_token_ids: frozenset[int]
+        self,
+        scheduler: Scheduler,
+        runner: Runner,
+        max_context: int,
+        eos_token_ids: frozenset[int],
+        inspection: Inspection | None = None,
     ) -> None:
-        self.scheduler, self.runner = scheduler, runner
+        self.scheduler, self.runner, self.inspection = scheduler, runner, inspection
         self.injector = FaultInjector(runner.store, scheduler.cache)
         self.totals = Totals()
         self.max_context = min(max_context, scheduler.max_tokens)
@@ -68,10 +80,13 @@ class Engine:
         sequence = self._sequences.get(request_id)
         if sequence is None:
             return None
+        return self._abort(sequence, "Aborted")
+
+    def _abort(self, sequence: Sequence, message: str) -> StepOutput:
         sequence.finish_reason = FinishReason.ABORT
         sequence.new_tokens.clear()
         self.totals.aborted += 1
-        return self._report(sequence)
+        return self._report(sequence, message)
 
     def running_ids(self) -> list[str]:
         return list(self._sequences)
@@ -80,12 +95,16 @@ class Engine:
         """Advances every planned generation by one step."""
         self.injector.before_step(self.scheduler.running)
         plan = self.scheduler.plan()
-        emitted = self.runner.run(plan)
+        result = self.runner.run(plan)
+        doomed = self.inspection.inspect(plan, result) if self.inspection else []
+        ended = [self._abort(sequence, CORRUPTED) for sequence in doomed]
         self._advance(plan)
-        return [self._take(each) for each in emitted]
+        return ended + [self._take(each) for each in result.emitted if not each.sequence.is_over]
 
     def _advance(self, plan: StepPlan) -> None:
         for chunk in plan.chunks:
+            if chunk.sequence.is_over:
+                continue
             chunk.sequence.num_computed = chunk.end
             self.scheduler.publish(chunk.sequence)
 
@@ -106,8 +125,10 @@ class Engine:
         self.scheduler.publish(sequence)
         return self._report(sequence)
 
-    def _report(self, sequence: Sequence) -> StepOutput:
+    def _report(self, sequence: Sequence, abort_message: str | None = None) -> StepOutput:
         self.injector.after_step(sequence)
+        if self.inspection is not None:
+            self.inspection.note(sequence)
         if sequence.finish_reason is not None:
             self.scheduler.remove(sequence)
             del self._sequences[sequence.request_id]
@@ -121,7 +142,8 @@ class Engine:
             counters=sequence.counters(),
             finish_reason=sequence.finish_reason,
             matched_token_id=sequence.matched_token_id,
-            abort_message="Aborted" if sequence.finish_reason is FinishReason.ABORT else None,
+            abort_message=abort_message,
+            labels=copy.deepcopy(sequence.labels),
         )
 
     def set_faults(self, plan: FaultPlan | None) -> None:
@@ -132,6 +154,13 @@ class Engine:
 
     def fault_records(self) -> list[FaultRecord]:
         return self.injector.records()
+
+    def sanitizer_records(self) -> list[SanitizerRecord]:
+        """Generations that read wrong cache; empty if the sanitizer is off."""
+        return self.inspection.sanitizer.records() if self.inspection else []
+
+    def _corrupted_tokens(self) -> dict[Corruption, int]:
+        return dict(self.inspection.sanitizer.tokens) if self.inspection else {}
 
     def snapshot(self, *, is_alive: bool) -> EngineSnapshot:
         pool, totals = self.scheduler.cache.pool, self.totals
@@ -153,4 +182,8 @@ class Engine:
             num_drafts=self.runner.num_drafts,
             max_context=self.max_context,
             is_alive=is_alive,
+            corrupted_tokens_total=self._corrupted_tokens(),
+            corrupted_generations_total=(
+                self.inspection.sanitizer.generations if self.inspection else 0
+            ),
         )

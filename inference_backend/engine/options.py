@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from inference_backend.errors import ModelUnavailable
+from inference_backend.kv.sanitizer import SanitizerMode
 from inference_backend.model.shape import LlamaShape
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -31,6 +32,7 @@ class EngineOptions:
     draft_head: str | None = None
     draft_vocabulary: int | None = 16_384
     cuda_graphs: bool = True
+    sanitizer: SanitizerMode = SanitizerMode.OFF
 
 
 def settle(options: EngineOptions, shape: LlamaShape) -> EngineOptions:

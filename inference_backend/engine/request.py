@@ -5,6 +5,7 @@ import math
 from dataclasses import dataclass, field
 
 from inference_backend.errors import InvalidRequest
+from inference_backend.kv.labels import KvLabels
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,7 @@ class StepOutput:
         completion_tokens: cumulative, these included.
         cached_tokens: prompt tokens found in the prefix cache.
         matched_token_id: the stop token that ended it (it is the last of ``token_ids``).
+        labels: what the KV sanitizer found so far; ``None``: nothing, or it is off.
     """
 
     request_id: str
@@ -87,3 +89,4 @@ class StepOutput:
     finish_reason: FinishReason | None = None
     matched_token_id: int | None = None
     abort_message: str | None = None
+    labels: KvLabels | None = None

@@ -121,7 +121,8 @@ class Scheduler:
 
     def _admit(self, sequence: Sequence) -> Sequence | None:
         reserve = len(sequence.tokens) + self.lookahead + 1
-        lease = self.cache.open(sequence.tokens, sequence.request.cache_salt, reserve)
+        request = sequence.request
+        lease = self.cache.open(sequence.tokens, request.cache_salt, reserve, request.request_id)
         if lease is None:
             return None
         if self.cache.pool.num_available < len(self.running):

@@ -13,6 +13,7 @@ from inference_backend.engine.faults import FaultPlan, FaultRecord
 from inference_backend.engine.request import GenerationRequest, StepOutput
 from inference_backend.engine.snapshot import EngineSnapshot
 from inference_backend.errors import EngineBusy, EngineStopped, InvalidRequest
+from inference_backend.kv.sanitizer import SanitizerRecord
 
 log = logging.getLogger(__name__)
 
@@ -113,6 +114,9 @@ class EngineService:
 
     def fault_records(self) -> list[FaultRecord]:
         return self._engine.fault_records()
+
+    def sanitizer_records(self) -> list[SanitizerRecord]:
+        return self._engine.sanitizer_records()
 
     def _abort_where(self, is_meant: Callable[[str], bool]) -> int:
         doomed = [request_id for request_id in list(self._listeners) if is_meant(request_id)]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from inference_backend.kv.epochs import Epochs
 from inference_backend.kv.pages import OutOfPages, PagePool
 from inference_backend.kv.prefix import PrefixIndex
 
@@ -11,15 +12,26 @@ class Lease:
 
     Attributes:
         pages: page numbers; token ``i`` lives in ``pages[i // page_size]``.
+        epochs: the allocation of each page that the lease relies on.
+        owner: the request that it was made for.
         reused: how many of them were found in the prefix index.
         revision: rises when a page is replaced by another, not when the lease grows.
         is_private: nothing of it is published any more.
     """
 
-    __slots__ = ("is_private", "pages", "published", "reused", "revision", "salt")
+    __slots__ = (
+        "epochs",
+        "is_private",
+        "owner",
+        "pages",
+        "published",
+        "reused",
+        "revision",
+        "salt",
+    )
 
-    def __init__(self, pages: list[int], salt: str) -> None:
-        self.pages = pages
+    def __init__(self, pages: list[int], epochs: list[int], salt: str, owner: str) -> None:
+        self.pages, self.epochs, self.owner = pages, epochs, owner
         self.revision = 0
         self.salt = salt
         self.reused = len(pages)
@@ -34,20 +46,23 @@ class PageCache:
         self.page_size = page_size
         self.prefix = PrefixIndex(page_size)
         self.pool = PagePool(num_pages, on_evict=self.prefix.remove)
+        self.epochs = Epochs(num_pages)
 
     def pages_for(self, tokens: int) -> int:
         return -(-tokens // self.page_size)
 
-    def open(self, tokens: Sequence[int], salt: str, reserve_tokens: int) -> Lease | None:
+    def open(
+        self, tokens: Sequence[int], salt: str, reserve_tokens: int, owner: str = ""
+    ) -> Lease | None:
         """A lease with room for ``reserve_tokens``, beginning with the pages already known.
 
-        ``None`` if they do not fit now.
+        ``None`` if they do not fit now. ``owner`` is the request, for the sanitizer's findings.
         At least one token stays to be computed: its hidden state is needed.
         """
         known = self.prefix.match(tokens[: len(tokens) - 1], salt)
         for page in known:
             self.pool.hold(page)
-        lease = Lease(known, salt)
+        lease = Lease(known, [self.epochs.current(page) for page in known], salt, owner)
         if self.try_grow(lease, reserve_tokens):
             return lease
         self.close(lease)
@@ -59,9 +74,11 @@ class PageCache:
         if missing > self.pool.num_available:
             return False
         try:
-            lease.pages += [self.pool.allocate() for _ in range(missing)]
+            added = [self.pool.allocate() for _ in range(missing)]
         except OutOfPages as error:  # num_available promised otherwise
             raise AssertionError("page accounting is broken") from error
+        lease.pages += added
+        lease.epochs += [self.epochs.begin(page, lease.owner) for page in added]
         return True
 
     def publish(self, lease: Lease, tokens: Sequence[int], computed: int) -> None:
@@ -100,6 +117,7 @@ class PageCache:
         if self.pool.num_available == 0:
             return None
         lease.pages[index] = self.pool.allocate()
+        lease.epochs[index] = self.epochs.begin(lease.pages[index], lease.owner)
         lease.revision += 1
         self.pool.release(page, keep=page in self.prefix)
         return page, lease.pages[index]
@@ -108,7 +126,7 @@ class PageCache:
         """Lets all pages go, the last one first. Indexed pages stay cached."""
         for page in reversed(lease.pages):
             self.pool.release(page, keep=page in self.prefix)
-        lease.pages = []
+        lease.pages, lease.epochs = [], []
         lease.published = lease.reused = 0
 
     def check_integrity(self) -> None:

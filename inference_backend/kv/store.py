@@ -1,17 +1,29 @@
 """The tensors of the paged KV cache. Which page is whose is not known here."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
+from inference_backend.kv.epochs import Mover, tag_of
 from inference_backend.model.shape import LlamaShape
+
+WORD = 8  # bytes of a tag
+MARGIN = 16  # bytes before and after a page's data: a tag and, at the end, what alignment needs
 
 
 class KvStore:
     """Keys and values of all layers, the draft head's layer last.
 
+    A page of a layer is one block of bytes: a tag, the data, the tag once more. Whoever writes a
+    page writes the first tag before the data and the last one after it; whoever reads checks the
+    last one before reading and the first one after (see ``sanitizer``).
+
     Attributes:
-        data: ``[layers + 1, pages + 1, 2, page_size, kv_heads, head_dim]``; index 0 of the third
-            dimension is the key, 1 the value. Page 0 is scratch.
+        blocks: ``[layers + 1, pages + 1, block_bytes]`` bytes: all of it, as transfers move it.
+        data: ``[layers + 1, pages + 1, 2, page_size, kv_heads, head_dim]``, a view; index 0 of the
+            third dimension is the key, 1 the value. Page 0 is scratch.
+        heads, tails: ``[layers + 1, pages + 1]`` the two tags, views.
         tail_hidden: ``[pages + 2, hidden]``, the target's hidden state at the last position of each
             full page. The draft head continues from it where a prefix was found or a chunk ended.
             Row 0 is the state before the first token: zeros. The row after the last page is
@@ -28,11 +40,17 @@ class KvStore:
     ) -> None:
         self.num_layers, self.num_pages, self.page_size = shape.num_layers, num_pages, page_size
         self.device = device
-        self.data = torch.zeros(
-            (shape.num_layers + 1, num_pages + 1, 2, page_size, shape.num_kv_heads, shape.head_dim),
-            device=device,
-            dtype=dtype,
+        page_shape = (2, page_size, shape.num_kv_heads, shape.head_dim)
+        page_bytes = 2 * page_size * shape.num_kv_heads * shape.head_dim * dtype.itemsize
+        block_bytes = 2 * MARGIN + -(-page_bytes // MARGIN) * MARGIN
+        self.blocks = torch.zeros(
+            (shape.num_layers + 1, num_pages + 1, block_bytes), dtype=torch.uint8, device=device
         )
+        inner = self.blocks[..., MARGIN : MARGIN + page_bytes]
+        self.data = inner.view(dtype).view(*self.blocks.shape[:2], *page_shape)
+        words = self.blocks.view(torch.int64)
+        self.words = words
+        self.heads, self.tails = words[..., 0], words[..., -1]
         self.tail_hidden = torch.zeros(
             (num_pages + 2, shape.hidden_size), device=device, dtype=dtype
         )
@@ -61,10 +79,16 @@ class KvStore:
             layer[pages] = (noise.to(self.device) * spread).to(layer.dtype)
 
     def zero_layers(self, pages: list[int], layers: list[int]) -> None:
-        """Zeroes the pages in the given layers."""
+        """Zeroes the pages in the given layers, tags too: nothing was ever written there."""
         for layer in layers:
-            self.data[layer, pages] = 0
+            self.blocks[layer, pages] = 0
 
     def copy_pages(self, sources: list[int], targets: list[int]) -> None:
-        """Copies whole pages in every layer."""
-        self.data[:, targets] = self.data[:, sources]
+        """Copies whole pages in every layer, with their tags."""
+        self.blocks[:, targets] = self.blocks[:, sources]
+
+    def tag_pages(self, pages: Sequence[int], epochs: Sequence[int], mover: Mover) -> None:
+        """Says that the pages were written, in every layer, for these allocations."""
+        tags = torch.tensor([tag_of(epoch, mover) for epoch in epochs], device=self.device)
+        self.heads[:, list(pages)] = tags
+        self.tails[:, list(pages)] = tags

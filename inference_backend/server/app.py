@@ -19,6 +19,7 @@ from inference_backend.server.generation import GenerationRoute
 from inference_backend.server.info import build_info_router, package_version
 from inference_backend.server.jobs import Jobs
 from inference_backend.server.ports import Generator, ServedModel
+from inference_backend.server.sanitizer_details import build_sanitizer_router
 from inference_backend.server.tokenizer import HubTokenizer
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def build_app(
         app.router.routes.append(Route(path, route, methods=["POST"]))
     app.include_router(build_info_router(service, model))
     app.include_router(build_drill_router(service, admin_key))
+    app.include_router(build_sanitizer_router(service, admin_key))
     app.add_exception_handler(HTTPException, answer_http_error)
     return app
 

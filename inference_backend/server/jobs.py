@@ -62,7 +62,8 @@ class Jobs:
             body.sampling_params, len(prompt), model.max_context, model.vocab_size
         )
         request = GenerationRequest(rid, prompt, params, read_salt(body))
-        return Job(request, stops, body.stream, NativeWriter(rid))
+        writer = NativeWriter(rid, with_sanitizer=body.return_kv_sanitizer)
+        return Job(request, stops, body.stream, writer)
 
     async def of_chat(self, content: bytes) -> Job:
         body = decode_body(content, ChatBody)

@@ -9,6 +9,7 @@ import uvicorn
 from inference_backend.engine.build import build_service
 from inference_backend.engine.faults import FaultKind, FaultPlan
 from inference_backend.engine.options import EngineOptions
+from inference_backend.kv.sanitizer import SanitizerMode
 from inference_backend.model.progress import ProgressBar
 from inference_backend.model.source import load_model_files
 from inference_backend.model.weights import load_tokenizer, load_weights
@@ -71,6 +72,7 @@ def engine_options(options: BackendOptions) -> EngineOptions:
         draft_head=options.draft_head,
         draft_vocabulary=options.draft_vocabulary or None,
         cuda_graphs=options.cuda_graphs,
+        sanitizer=SanitizerMode(options.kv_sanitizer),
     )
 
 

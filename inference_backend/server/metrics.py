@@ -135,6 +135,12 @@ CATALOG: tuple[Entry, ...] = (
         lambda s: s.pages_cached,
     ),
     Entry(
+        "specwatch_engine_corrupted_requests",
+        True,
+        "Generations with tokens computed from wrong KV cache (KV sanitizer).",
+        lambda s: s.corrupted_generations_total,
+    ),
+    Entry(
         "specwatch_engine_alive",
         False,
         "1 while the engine's loop runs.",
@@ -152,11 +158,23 @@ class EngineCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         snapshot = self._read_snapshot()
+        yield self._corrupted(snapshot)
         for entry in CATALOG:
             family = CounterMetricFamily if entry.is_counter else GaugeMetricFamily
             metric = family(entry.name, entry.help, labels=["model_name"])
             metric.add_metric([self._model_name], entry.read(snapshot))
             yield metric
+
+    def _corrupted(self, snapshot: EngineSnapshot) -> Metric:
+        """By kind; no sample at all while the sanitizer is off: off is not the same as none."""
+        metric = CounterMetricFamily(
+            "specwatch_engine_corrupted_tokens",
+            "Tokens computed from wrong KV cache, by what was wrong (KV sanitizer).",
+            labels=["model_name", "kind"],
+        )
+        for kind, tokens in snapshot.corrupted_tokens_total.items():
+            metric.add_metric([self._model_name, kind.value], tokens)
+        return metric
 
 
 def build_registry(

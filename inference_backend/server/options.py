@@ -58,6 +58,14 @@ class BackendOptions:
         "foreign_pages",
     )
     fault_rate: float = option(0.5, "share of the generations that --fault damages")
+    kv_sanitizer: str = option(
+        "off",
+        "check the owner of every KV page where attention reads it: record labels the tokens of "
+        "wrong pages, stop ends the generation before one leaves",
+        "off",
+        "record",
+        "stop",
+    )
     threads: int | None = option(None, "CPU threads; left out: as torch chooses")
     shutdown_seconds: float = option(30.0, "time that running answers get to end after SIGTERM")
     log_level: str = option(

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from inference_backend.engine.faults import FaultPlan, FaultRecord
 from inference_backend.engine.request import GenerationRequest, StepOutput
 from inference_backend.engine.snapshot import EngineSnapshot
+from inference_backend.kv.sanitizer import SanitizerRecord
 
 
 class Generator(Protocol):
@@ -31,6 +32,8 @@ class Generator(Protocol):
     def faults(self) -> FaultPlan | None: ...
 
     def fault_records(self) -> list[FaultRecord]: ...
+
+    def sanitizer_records(self) -> list[SanitizerRecord]: ...
 
 
 class Tokenizer(Protocol):

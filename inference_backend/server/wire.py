@@ -47,6 +47,7 @@ class NativeBody(msgspec.Struct, kw_only=True):
     cache_salt: str | None = None
     extra_key: str | None = None
     return_logprob: bool = False
+    return_kv_sanitizer: bool = False
 
 
 class StreamOptions(msgspec.Struct, kw_only=True):

@@ -14,6 +14,7 @@ from inference_backend.engine.build import assemble
 from inference_backend.engine.decode_inputs import DecodeInputs
 from inference_backend.engine.engine import Engine
 from inference_backend.engine.options import EngineOptions, settle
+from inference_backend.kv.sanitizer import SanitizerMode
 from inference_backend.model.shape import LlamaShape
 from inference_backend.model.transformer import DecoderLayer, Transformer, build_transformer
 from inference_backend.model.weights import expected_shapes
@@ -97,6 +98,7 @@ def tiny_engine(
     run_step: RunStep | None = None,
     device: str = "cpu",
     cuda_graphs: bool = True,
+    sanitizer: SanitizerMode = SanitizerMode.OFF,
 ) -> Engine:
     """An engine around ``tiny_model(shape)``; ``run_step`` replaces the decoding."""
     model = tiny_model(shape, device=device)
@@ -111,6 +113,7 @@ def tiny_engine(
         max_running=max_running,
         chunk_tokens=chunk_tokens,
         draft_vocabulary=draft_vocabulary,
+        sanitizer=sanitizer,
     )
     engine = assemble(model, head, settle(options, shape))
     if run_step is not None:

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 import torch
 
-from inference_backend.kv.attention import Group, TorchAttention
+from inference_backend.kv.attention import TorchAttention
+from inference_backend.kv.group import Group
 from inference_backend.kv.store import KvStore
 from tests.fakes.engine_runs import finish, prompt, recomputed, request
 from tests.fakes.tiny_model import SHAPE, tiny_engine, tiny_model
