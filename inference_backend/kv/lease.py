@@ -129,5 +129,13 @@ class PageCache:
         lease.pages, lease.epochs = [], []
         lease.published = lease.reused = 0
 
+    def close_retiring(self, lease: Lease, first: int, end: int) -> None:
+        """As ``close``, but the pages of places ``first`` to ``end`` are never used again."""
+        for page in lease.pages[first:end]:
+            self.prefix.remove(page)
+            self.pool.retire(page)
+        lease.pages[first:end] = []
+        self.close(lease)
+
     def check_integrity(self) -> None:
         self.pool.check_integrity()
