@@ -92,10 +92,10 @@ class Sender:
         self._ended: OrderedDict[int, None] = OrderedDict()  # an abort may come before the request
         self._lock = threading.Lock()
 
-    @property
-    def in_flight(self) -> int:
+    def __len__(self) -> int:
+        """Rooms whose last word has not been said."""
         with self._lock:
-            return sum(room.sending.in_flight for room in self._rooms.values())
+            return len(self._rooms)
 
     # The server's loop.
 
@@ -146,6 +146,13 @@ class Sender:
                 raise TransferFailed(f"the decode side has given up bootstrap_room {room}")
             self._rooms[room].request_id = request_id
 
+    def expire(self, room: int) -> None:
+        """Ends a room whose own request has not come."""
+        with self._lock:
+            known = self._rooms.get(room)
+        if known is not None and known.request_id is None:
+            self.cancel(room, "the prefill's request did not come")
+
     def has(self, room: int) -> bool:
         """Whether an offer for the room has come, or it is over already."""
         with self._lock:
@@ -172,7 +179,11 @@ class Sender:
         if abort_message is None:
             room.writes.put(_Write(number, COMPUTED))
             return
-        room.message = abort_message
+        self.cancel(number, abort_message)
+
+    def cancel(self, number: int, message: str) -> None:
+        """The prefill's own request will not be computed. Any thread."""
+        self._set_message(number, message)
         self._step(number, SendEvent.CANCEL)
 
     def pending(self, sequence: Sequence) -> Iterable[int]:

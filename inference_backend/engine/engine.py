@@ -79,6 +79,7 @@ class Engine:
             InvalidRequest: see ``check``.
         """
         self.check(request)
+        self._is_blocked = False
         sequence = make_sequence(request)
         self._sequences[request.request_id] = sequence
         self.scheduler.add(sequence)
@@ -100,6 +101,20 @@ class Engine:
         sequence.new_tokens.clear()
         self.totals.aborted += 1
         return self._report(sequence, message, is_transfer_failure=is_transfer_failure)
+
+    def abort_and_report(self, request_id: str) -> None:
+        """As ``abort``; the output comes with the next step."""
+        output = self.abort(request_id)
+        if output is not None:
+            self._ended.append(output)
+
+    def take_transfer(self, sequence: Sequence) -> None:
+        """The prompt of a waiting sequence has arrived."""
+        sequence.has_arrived = True
+        if self.inspection is not None:
+            self.inspection.arrived(sequence)
+        self.scheduler.arrived.append(sequence)
+        self._is_blocked = False
 
     def lose_transfer(self, sequence: Sequence, message: str) -> None:
         """The prompt of a waiting sequence will not arrive: it ends with the next step."""
@@ -166,6 +181,7 @@ class Engine:
             if self.partner is not None:
                 self.partner.request_over(sequence, abort_message)
             self.scheduler.remove(sequence)
+            self._is_blocked = False
             del self._sequences[sequence.request_id]
             self.totals.count_finished(sequence)
         return StepOutput(

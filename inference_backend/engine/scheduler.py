@@ -86,9 +86,9 @@ class Scheduler:
         for sequence in self.running:
             if sequence.is_prefilling:
                 budget -= self._plan_chunk(plan, sequence, budget)
+        self._lend_pages(had_room=had_room)
         while self.arrived and self._slots and budget >= self.cache.page_size:
             budget -= self._plan_chunk(plan, self._seat(self.arrived.popleft()), budget)
-        self._lend_pages(had_room=had_room)
         while had_room and self._is_admittable() and budget >= self.cache.page_size:
             admitted = self._admit(self.waiting[0])
             if admitted is None:

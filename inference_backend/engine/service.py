@@ -6,12 +6,19 @@ import logging
 import threading
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from inference_backend.engine.engine import Engine
 from inference_backend.engine.faults import FaultPlan, FaultRecord
 from inference_backend.engine.request import GenerationRequest, StepOutput
 from inference_backend.engine.snapshot import EngineSnapshot
-from inference_backend.errors import EngineBusy, EngineStopped, InvalidRequest, TransferFailed
+from inference_backend.errors import (
+    BackendError,
+    EngineBusy,
+    EngineStopped,
+    InvalidRequest,
+    TransferFailed,
+)
 from inference_backend.kv.sanitizer import SanitizerRecord
 
 log = logging.getLogger(__name__)
@@ -25,12 +32,25 @@ class _Listener:
     queue: "asyncio.Queue[StepOutput | None]"
 
 
+class Gate(Protocol):
+    """What a request must pass before the engine takes it."""
+
+    async def enter(self, request: GenerationRequest) -> None:
+        """Raises ``BackendError`` if it must not pass."""
+        ...
+
+    def refuse(self, request: GenerationRequest, message: str) -> None:
+        """It passed, and the engine did not take it."""
+        ...
+
+
 class EngineService:
     """The engine as the server sees it. All public methods may be called from any thread."""
 
     def __init__(self, engine: Engine, max_waiting: int) -> None:
         self._engine = engine
         self._max_waiting = max_waiting
+        self.gate: Gate | None = None
         self._listeners: dict[str, _Listener] = {}
         self._mailbox = engine.mailbox
         self._mailbox.wake = self._notify
@@ -57,7 +77,7 @@ class EngineService:
             EngineStopped: the loop is not running (any more).
             TransferFailed: the prompt was computed elsewhere and did not arrive.
         """
-        listener = self._admit(request)
+        listener = await self._enter(request)
         self._send(lambda: self._engine.add(request))
         is_over = False
         try:
@@ -74,6 +94,17 @@ class EngineService:
             self._listeners.pop(request.request_id, None)
             if not is_over:
                 self._send(lambda: self._abort(request.request_id))
+
+    async def _enter(self, request: GenerationRequest) -> _Listener:
+        self._engine.check(request)
+        if self.gate is None:
+            return self._admit(request)
+        await self.gate.enter(request)
+        try:
+            return self._admit(request)
+        except BackendError as error:
+            self.gate.refuse(request, str(error))
+            raise
 
     def _admit(self, request: GenerationRequest) -> _Listener:
         """Refuses what cannot be served before the loop sees it; registers a listener else."""

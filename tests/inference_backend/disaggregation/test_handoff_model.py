@@ -97,8 +97,8 @@ def decode_moves(world: World, limits: Limits) -> Iterator[tuple[str, World]]:
         taken = replace(world, to_decode=tuple(rest))
         yield f"{event} arrives {room}", at_decode(taken, room, event, limits)
     if world.to_prefill:
-        (what, room), *rest = world.to_prefill
-        taken = replace(world, to_prefill=tuple(rest))
+        (what, room), *others = world.to_prefill
+        taken = replace(world, to_prefill=tuple(others))
         yield f"{what} arrives {room}", at_prefill(taken, what, room, limits)
 
 
