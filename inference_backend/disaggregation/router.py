@@ -148,9 +148,11 @@ class Router:
 async def drop(task: "asyncio.Task[Any]") -> None:
     """Cancels a leg that nobody waits for any more; a response that came is closed."""
     task.cancel()
-    (outcome,) = await asyncio.gather(task, return_exceptions=True)
-    if isinstance(outcome, aiohttp.ClientResponse):
-        outcome.close()
+    await asyncio.gather(task, return_exceptions=True)
+    if task.cancelled() or task.exception() is not None:
+        return
+    if isinstance(response := task.result(), aiohttp.ClientResponse):
+        response.close()
 
 
 def passed_headers(response: aiohttp.ClientResponse) -> dict[str, str]:

@@ -67,7 +67,7 @@ def lifespan(role: PrefillRole | DecodeRole | None, options: BackendOptions) -> 
         try:
             yield
         finally:
-            await role.link.stop()
+            await role.stop()
 
     return live
 

@@ -145,8 +145,8 @@ async def make_pair(
     try:
         yield pair
     finally:
-        await decode_role.link.stop()
-        await prefill_role.link.stop()
+        await decode_role.stop()
+        await prefill_role.stop()
         pair.stop()
 
 
