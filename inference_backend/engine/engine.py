@@ -4,6 +4,9 @@ Single-threaded; ``service`` gives it a thread.
 """
 
 import copy
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
 
 from inference_backend.engine.faults import FaultInjector, FaultPlan, FaultRecord
 from inference_backend.engine.inspection import Inspection
@@ -120,6 +123,16 @@ class Engine:
         """The prompt of a waiting sequence will not arrive: it ends with the next step."""
         if not sequence.is_over:
             self._ended.append(self._abort(sequence, message, is_transfer_failure=True))
+
+    def own_stream(self) -> AbstractContextManager[object]:
+        """A CUDA stream for the calling thread, so that two engines on a GPU do not wait for one
+        another; nothing on a CPU.
+        """
+        device = self.runner.store.device
+        if device.type != "cuda":
+            return nullcontext()
+        torch.cuda.synchronize(device)  # what made the engine ran on another stream
+        return torch.cuda.stream(torch.cuda.Stream(device))  # type: ignore[no-untyped-call]
 
     def running_ids(self) -> list[str]:
         return list(self._sequences)
