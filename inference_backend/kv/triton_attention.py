@@ -123,8 +123,8 @@ def _attend_kernel(  # type: ignore[no-untyped-def]
             place = expected + sequence * table_stride + position // page_size
             epoch = tl.load(place, is_key, 0)
             tag = words + page * word_stride
-            tail = tl.load(tag + word_stride - 1, is_key, 0, volatile=True)
-            wrong |= (is_key & ((tail >> mover_bits) != epoch)).to(tl.int32)
+            last_tag = tl.load(tag + word_stride - 1, is_key, 0, volatile=True)
+            wrong |= (is_key & ((last_tag >> mover_bits) != epoch)).to(tl.int32)
         where = data + slot[:, None] + dim[None, :]
         k = tl.load(where, is_key[:, None], 0.0)
         score = tl.dot(q, tl.trans(k), input_precision="ieee") * scale
@@ -139,8 +139,8 @@ def _attend_kernel(  # type: ignore[no-untyped-def]
         total = total * shrink + tl.sum(weight, 1)
         highest = new_highest
         if is_checked:
-            head = tl.load(tag, is_key, 0, volatile=True)
-            wrong |= (is_key & ((head >> mover_bits) != epoch)).to(tl.int32)
+            first_tag = tl.load(tag, is_key, 0, volatile=True)
+            wrong |= (is_key & ((first_tag >> mover_bits) != epoch)).to(tl.int32)
     if is_checked:  # noqa: SIM102
         if tl.max(wrong, 0) != 0:
             tl.store(flags + sequence, 1)
