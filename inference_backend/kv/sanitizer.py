@@ -109,7 +109,7 @@ class KvSanitizer:
         pages = torch.tensor(lease.pages[:end], device=self._store.device)
         expected = torch.tensor(lease.epochs[:end], device=self._store.device)
         wrong: dict[int, int] = {}
-        for tags in (self._store.heads, self._store.tails):
+        for tags in [tags for part in self._store.parts for tags in (part.heads, part.tails)]:
             found = tags[:, pages]
             differs = (found >> MOVER_BITS) != expected
             for layer, index in differs.nonzero().tolist():

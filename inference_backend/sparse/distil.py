@@ -85,4 +85,5 @@ def summed_attention(query: Tensor, key: Tensor, future: Tensor) -> Tensor:
 
 def entropy(probabilities: Tensor) -> Tensor:
     """Mean entropy of the last dimension, in nats."""
-    return torch.special.entr(probabilities).sum(-1).mean()
+    mean: Tensor = torch.special.entr(probabilities).sum(-1).mean()
+    return mean
