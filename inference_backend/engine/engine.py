@@ -7,6 +7,8 @@ import copy
 
 from inference_backend.engine.faults import FaultInjector, FaultPlan, FaultRecord
 from inference_backend.engine.inspection import Inspection
+from inference_backend.engine.mailbox import Mailbox
+from inference_backend.engine.partner import Partner
 from inference_backend.engine.request import FinishReason, GenerationRequest, StepOutput
 from inference_backend.engine.runner import Emitted, Runner
 from inference_backend.engine.scheduler import Scheduler, StepPlan
@@ -36,11 +38,20 @@ class Engine:
         self.totals = Totals()
         self.max_context = min(max_context, scheduler.max_tokens)
         self._eos_token_ids = eos_token_ids
+        self.mailbox = Mailbox()
+        self.partner: Partner | None = None
         self._sequences: dict[str, Sequence] = {}
+        self._ended: list[StepOutput] = []
+        self._is_blocked = False
 
     @property
     def has_work(self) -> bool:
         return bool(self._sequences)
+
+    @property
+    def can_step(self) -> bool:
+        """A step would do something. What only waits for pages from elsewhere can not."""
+        return bool(self._ended) or (self.has_work and not self._is_blocked)
 
     @property
     def num_waiting(self) -> int:
@@ -68,6 +79,7 @@ class Engine:
             InvalidRequest: see ``check``.
         """
         self.check(request)
+        self._is_blocked = False
         sequence = make_sequence(request)
         self._sequences[request.request_id] = sequence
         self.scheduler.add(sequence)
@@ -82,24 +94,54 @@ class Engine:
             return None
         return self._abort(sequence, "Aborted")
 
-    def _abort(self, sequence: Sequence, message: str) -> StepOutput:
+    def _abort(
+        self, sequence: Sequence, message: str, *, is_transfer_failure: bool = False
+    ) -> StepOutput:
         sequence.finish_reason = FinishReason.ABORT
         sequence.new_tokens.clear()
         self.totals.aborted += 1
-        return self._report(sequence, message)
+        return self._report(sequence, message, is_transfer_failure=is_transfer_failure)
+
+    def abort_and_report(self, request_id: str) -> None:
+        """As ``abort``; the output comes with the next step."""
+        output = self.abort(request_id)
+        if output is not None:
+            self._ended.append(output)
+
+    def take_transfer(self, sequence: Sequence) -> None:
+        """The prompt of a waiting sequence has arrived."""
+        sequence.has_arrived = True
+        if self.inspection is not None:
+            self.inspection.arrived(sequence)
+        self.scheduler.arrived.append(sequence)
+        self._is_blocked = False
+
+    def lose_transfer(self, sequence: Sequence, message: str) -> None:
+        """The prompt of a waiting sequence will not arrive: it ends with the next step."""
+        if not sequence.is_over:
+            self._ended.append(self._abort(sequence, message, is_transfer_failure=True))
 
     def running_ids(self) -> list[str]:
         return list(self._sequences)
 
     def step(self) -> list[StepOutput]:
         """Advances every planned generation by one step."""
+        self.mailbox.run()
         self.injector.before_step(self.scheduler.running)
         plan = self.scheduler.plan()
+        self._is_blocked = plan.is_empty
+        if plan.is_empty:
+            return self._take_ended()
         result = self.runner.run(plan)
         doomed = self.inspection.inspect(plan, result) if self.inspection else []
         ended = [self._abort(sequence, CORRUPTED) for sequence in doomed]
         self._advance(plan)
-        return ended + [self._take(each) for each in result.emitted if not each.sequence.is_over]
+        taken = [self._take(each) for each in result.emitted if not each.sequence.is_over]
+        return self._take_ended() + ended + taken
+
+    def _take_ended(self) -> list[StepOutput]:
+        ended, self._ended = self._ended, []
+        return ended
 
     def _advance(self, plan: StepPlan) -> None:
         for chunk in plan.chunks:
@@ -125,12 +167,21 @@ class Engine:
         self.scheduler.publish(sequence)
         return self._report(sequence)
 
-    def _report(self, sequence: Sequence, abort_message: str | None = None) -> StepOutput:
+    def _report(
+        self,
+        sequence: Sequence,
+        abort_message: str | None = None,
+        *,
+        is_transfer_failure: bool = False,
+    ) -> StepOutput:
         self.injector.after_step(sequence)
         if self.inspection is not None:
             self.inspection.note(sequence)
         if sequence.finish_reason is not None:
+            if self.partner is not None:
+                self.partner.request_over(sequence, abort_message)
             self.scheduler.remove(sequence)
+            self._is_blocked = False
             del self._sequences[sequence.request_id]
             self.totals.count_finished(sequence)
         return StepOutput(
@@ -143,6 +194,7 @@ class Engine:
             finish_reason=sequence.finish_reason,
             matched_token_id=sequence.matched_token_id,
             abort_message=abort_message,
+            is_transfer_failure=is_transfer_failure,
             labels=copy.deepcopy(sequence.labels),
         )
 

@@ -21,10 +21,14 @@ class Inspection:
 
     Args:
         width: tokens that a sequence brings to a verification step.
+
+    Attributes:
+        pending: see ``Pending``; set by what has content brought from elsewhere.
     """
 
-    def __init__(self, sanitizer: KvSanitizer, width: int, pending: Pending = lambda _: ()) -> None:
-        self.sanitizer, self._width, self._pending = sanitizer, width, pending
+    def __init__(self, sanitizer: KvSanitizer, width: int) -> None:
+        self.sanitizer, self._width = sanitizer, width
+        self.pending: Pending = lambda _: ()
         self._kinds: dict[str, Corruption] = {}
 
     def inspect(self, plan: StepPlan, result: StepResult) -> list[Sequence]:
@@ -41,6 +45,11 @@ class Inspection:
         for sequence in wrong:
             self._spread(sequence)
         return wrong if self.sanitizer.mode is SanitizerMode.STOP else []
+
+    def arrived(self, sequence: Sequence) -> None:
+        """A prompt that was computed elsewhere is said to be here: is it?"""
+        assert sequence.lease is not None
+        self.sanitizer.check_arrival(sequence.lease, sequence.num_computed)
 
     def note(self, sequence: Sequence) -> None:
         """The step's tokens of a sequence, or its end, are final."""
@@ -70,7 +79,7 @@ class Inspection:
 
     def _label(self, sequence: Sequence, tokens: int) -> None:
         assert sequence.lease is not None
-        finding = self.sanitizer.examine(sequence.lease, tokens, self._pending(sequence))
+        finding = self.sanitizer.examine(sequence.lease, tokens, self.pending(sequence))
         self._kinds[sequence.request_id] = finding.kind
         self._mark(sequence).name(finding.writers)
         if self.sanitizer.mode is SanitizerMode.STOP:

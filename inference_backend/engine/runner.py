@@ -15,6 +15,7 @@ from inference_backend.engine.scheduler import Chunk, StepPlan
 from inference_backend.engine.sequence import Sequence
 from inference_backend.kv.attention import bind_all
 from inference_backend.kv.group import Group
+from inference_backend.model.transformer import Attend
 from inference_backend.speculative.verify import SamplingRows, distribution, draw
 
 
@@ -39,6 +40,10 @@ class StepResult:
     flagged: list[Sequence]
 
 
+OnLayer = Callable[[int, list[Chunk]], None]
+"""Called when a layer of these chunks is in the cache; the draft head's layer is the last."""
+
+
 class Runner:
     """Turns sequences into tensors, has them computed, and reads the tokens back.
 
@@ -61,6 +66,7 @@ class Runner:
         self.device = self.store.device
         self.num_drafts = self.proposer.num_drafts if self.proposer else 0
         self._tables, self.run_step, self.is_checked = tables, run_step, is_checked
+        self.on_layer: OnLayer | None = None
 
     @torch.inference_mode()
     def run(self, plan: StepPlan) -> StepResult:
@@ -125,13 +131,15 @@ class Runner:
         positions = torch.cat([group.positions() for group in inputs.groups])
         size = self.store.page_size
         pages = torch.cat([group.pages(group.positions(), size) for group in inputs.groups])
-        attend = bind_all(self.attention, inputs.groups)
+        attend = self._told(bind_all(self.attention, inputs.groups), chunks)
         hidden = self.model(inputs.token_ids, positions, attend)
         self.store.keep_tails(hidden, pages, positions)
         ends = list(accumulate(group.width for group in inputs.groups))
         sampled = self._sample_first(hidden[[ends[index] - 1 for index in inputs.ended]], inputs)
         if self.proposer is not None:
             self.proposer.propose_after_prefill(inputs, hidden, sampled)
+        if self.on_layer is not None:
+            self.on_layer(self.model.shape.num_layers, chunks)
         tokens, flags = self._read_back(sampled, inputs)
         result.emitted.extend(
             Emitted(chunks[index].sequence, [token], None)
@@ -140,6 +148,19 @@ class Runner:
         result.flagged.extend(
             chunk.sequence for chunk, is_flagged in zip(chunks, flags, strict=True) if is_flagged
         )
+
+    def _told(self, attend: Attend, chunks: list[Chunk]) -> Attend:
+        """The same, and ``on_layer`` hears of each layer as soon as it is in the cache."""
+        on_layer = self.on_layer
+        if on_layer is None:
+            return attend
+
+        def attend_and_tell(layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+            attended = attend(layer, query, key, value)
+            on_layer(layer, chunks)
+            return attended
+
+        return attend_and_tell
 
     def _read_back(self, sampled: Tensor, inputs: PrefillInputs) -> tuple[list[int], list[bool]]:
         """Sampled tokens, and which chunks read wrong pages, in one copy to the host."""

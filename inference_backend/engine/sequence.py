@@ -21,6 +21,7 @@ class Sequence:
         prefill_target: compute up to here, then sample.
         slot: row of the engine's per-sequence tensors; ``None`` while waiting.
         new_tokens: tokens of the current step.
+        has_arrived: a prompt that was computed elsewhere is here.
         labels: what the sanitizer found; ``None`` while it found nothing.
         tainted: the lease whose pages were computed from wrong cache; another one is sound again.
     """
@@ -39,6 +40,7 @@ class Sequence:
     finish_reason: FinishReason | None = None
     matched_token_id: int | None = None
     new_tokens: list[int] = field(default_factory=list)
+    has_arrived: bool = False
     labels: KvLabels | None = None
     tainted: Lease | None = None
 
@@ -57,6 +59,14 @@ class Sequence:
     @property
     def is_prefilling(self) -> bool:
         return self.num_computed < self.prefill_target
+
+    @property
+    def needs_transfer(self) -> bool:
+        """Its prompt is to be computed by a prefill, and is not here yet.
+
+        After a preemption it is computed here: the prefill has forgotten it.
+        """
+        return self.request.prefill is not None and not self.has_arrived
 
     @property
     def is_over(self) -> bool:

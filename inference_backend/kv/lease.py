@@ -14,6 +14,7 @@ class Lease:
         pages: page numbers; token ``i`` lives in ``pages[i // page_size]``.
         epochs: the allocation of each page that the lease relies on.
         owner: the request that it was made for.
+        missing: places whose content did not arrive when it was said to.
         reused: how many of them were found in the prefix index.
         revision: rises when a page is replaced by another, not when the lease grows.
         is_private: nothing of it is published any more.
@@ -22,6 +23,7 @@ class Lease:
     __slots__ = (
         "epochs",
         "is_private",
+        "missing",
         "owner",
         "pages",
         "published",
@@ -33,6 +35,7 @@ class Lease:
     def __init__(self, pages: list[int], epochs: list[int], salt: str, owner: str) -> None:
         self.pages, self.epochs, self.owner = pages, epochs, owner
         self.revision = 0
+        self.missing: frozenset[int] = frozenset()
         self.salt = salt
         self.reused = len(pages)
         self.published = len(pages)
@@ -128,6 +131,14 @@ class PageCache:
             self.pool.release(page, keep=page in self.prefix)
         lease.pages, lease.epochs = [], []
         lease.published = lease.reused = 0
+
+    def close_retiring(self, lease: Lease, first: int, end: int) -> None:
+        """As ``close``, but the pages of places ``first`` to ``end`` are never used again."""
+        for page in lease.pages[first:end]:
+            self.prefix.remove(page)
+            self.pool.retire(page)
+        lease.pages[first:end] = []
+        self.close(lease)
 
     def check_integrity(self) -> None:
         self.pool.check_integrity()

@@ -77,7 +77,11 @@ class KvSanitizer:
         """
         wrong = self._wrong_tags(lease, self._cache.pages_for(tokens))
         unready = set(pending) & set(wrong)
-        kind = classify([read_tag(tag)[0] for tag in wrong.values()], is_pending=bool(unready))
+        # What was missing when the rest arrived has not been overwritten: it never came.
+        epochs = [read_tag(tag)[0] for place, tag in wrong.items() if place not in lease.missing]
+        if wrong and not epochs:
+            epochs = [0]
+        kind = classify(epochs, is_pending=bool(unready))
         writers = [] if kind is Corruption.UNREADY else name_writers(wrong, self._cache.epochs)
         return Finding(kind, writers, [lease.pages[index] for index in wrong])
 
@@ -100,14 +104,14 @@ class KvSanitizer:
         if len(self._records) > MAX_RECORDS:
             self._records.popitem(last=False)
 
-    def has_arrived(self, lease: Lease, end: int) -> bool:
-        """Whether the first ``end`` pages hold what was written for this lease."""
-        return not self._wrong_tags(lease, end)
+    def check_arrival(self, lease: Lease, tokens: int) -> None:
+        """Remembers which pages of the first ``tokens`` tokens do not hold what was sent."""
+        lease.missing = frozenset(self._wrong_tags(lease, self._cache.pages_for(tokens)))
 
     def _wrong_tags(self, lease: Lease, end: int) -> dict[int, int]:
         """Place among the first ``end`` -> a tag there, in any layer, of another allocation."""
-        pages = torch.tensor(lease.pages[:end], device=self._store.device)
-        expected = torch.tensor(lease.epochs[:end], device=self._store.device)
+        pages = torch.tensor(lease.pages[:end], dtype=torch.long, device=self._store.device)
+        expected = torch.tensor(lease.epochs[:end], dtype=torch.long, device=self._store.device)
         wrong: dict[int, int] = {}
         for tags in [tags for part in self._store.parts for tags in (part.heads, part.tails)]:
             found = tags[:, pages]
