@@ -29,12 +29,13 @@ class Copies(Protocol):
 class Loader:
     """One load after the other. On a GPU the copies run on a stream of their own.
 
-    Args:
+    Attributes:
         on_over: called in the loader's thread after each load.
     """
 
-    def __init__(self, copies: Copies, on_over: Callable[[], None] = lambda: None) -> None:
-        self.copies, self.on_over = copies, on_over
+    def __init__(self, copies: Copies) -> None:
+        self.copies = copies
+        self.on_over: Callable[[], None] = lambda: None
         self._loads: queue.Queue[HostLoad | None] = queue.Queue()
         self._stream: Any = None
         self._thread = threading.Thread(target=self._run, name="hicache-loader", daemon=True)
