@@ -1,62 +1,29 @@
 """The host tier in the engine: prefixes that were evicted come back."""
 
 import random
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from inference_backend.engine.engine import Engine
-from inference_backend.engine.request import FinishReason, GenerationRequest
-from inference_backend.hicache.host_cache import HostCache
+from inference_backend.engine.request import FinishReason
 from inference_backend.hicache.readiness import LoadReadiness, LoadSync
 from inference_backend.kv.labels import Corruption
 from inference_backend.kv.sanitizer import SanitizerMode
-from tests.fakes.copies import OddCopies, StuckAt, broken_at, slow
-from tests.fakes.engine_runs import Generation, check_pages, finish, prompt, request
+from tests.fakes.copies import StuckAt, broken_at, slow
+from tests.fakes.engine_runs import check_pages, finish, prompt, request
+from tests.fakes.host_runs import (
+    LONG,
+    TOPK,
+    engine_with_host,
+    evict,
+    finish_while_loading,
+    misbehave,
+    settle,
+)
 from tests.fakes.tiny_indexer import tiny_indexer
-from tests.fakes.tiny_model import ONE_LAYER, SHAPE, tiny_engine
+from tests.fakes.tiny_model import ONE_LAYER, tiny_engine
 
-PAGES, HOST_PAGES, TOPK = 48, 200, 40
-LONG = prompt(120, seed=5)
 SPARSE = [pytest.param(False, id="dense"), pytest.param(True, id="sparse")]
-
-
-@contextmanager
-def engine_with_host(*, sparse: bool = True, **options: Any) -> Iterator[tuple[Engine, HostCache]]:
-    indexer = tiny_indexer(options.get("shape", SHAPE)) if sparse else None
-    options = {"pages": PAGES, "host_pages": HOST_PAGES} | options
-    engine = tiny_engine(indexer=indexer, index_topk=TOPK, **options)
-    assert engine.host is not None
-    try:
-        yield engine, engine.host
-    finally:
-        engine.host.close()
-
-
-def evict(engine: Engine) -> None:
-    """Other prompts until nothing of the earlier ones is on the device."""
-    for seed in (91, 92):
-        finish(engine, [request(f"evict{seed}{random.random()}", prompt(150, seed), 8)])
-
-
-def settle(engine: Engine, host: HostCache) -> None:
-    """Nothing is running: waits for the loads that still are, and checks that nothing is lost."""
-    deadline = time.monotonic() + 10
-    while engine.scheduler.cache.num_draining and time.monotonic() < deadline:
-        time.sleep(0.005)
-        engine.scheduler.cache.reap()
-    check_pages(engine)
-    host.loader.close()
-    host.check_integrity()
-
-
-def misbehave(host: HostCache, before: Callable[[str, int], None]) -> OddCopies:
-    copies = OddCopies(host.store, before)
-    host.loader.copies = copies
-    return copies
 
 
 @pytest.mark.parametrize("num_drafts", [0, 3])
@@ -231,15 +198,6 @@ def test_a_load_that_hangs_keeps_its_pages_until_it_ends() -> None:
         assert other.reason is FinishReason.LENGTH
         stuck.go_on.set()
         settle(engine, host)
-
-
-def finish_while_loading(engine: Engine, wanted: GenerationRequest) -> Generation:
-    """As ``finish``, where a load keeps pages meanwhile."""
-    generation = Generation()
-    engine.add(wanted)
-    while engine.has_work:
-        generation.outputs += engine.step()
-    return generation
 
 
 def test_an_abort_while_loading_frees_nothing_that_is_written_to() -> None:

@@ -6,6 +6,7 @@ import torch
 from inference_backend.kv.attention import TorchAttention
 from inference_backend.kv.epochs import Mover
 from inference_backend.kv.group import Group
+from inference_backend.kv.page_check import DeviceCheck, TagCheck
 from inference_backend.kv.readiness import AlwaysReady
 from inference_backend.kv.store import KvStore
 from inference_backend.sparse import attention as sparse_attention
@@ -149,3 +150,34 @@ def test_index_pages_are_copied_zeroed_and_tagged_with_the_others() -> None:
     store.zero_layers([5], [1, SHAPE.num_layers])
     assert not store.index.blocks[1, 5].any()
     assert store.index.blocks[0, 5].any()
+
+
+@pytest.mark.parametrize("wrong", [None, ("heads", 1, 3), ("tails", 0, 5), ("tails", 1, 12)])
+def test_the_check_of_a_gpu_finds_what_the_other_finds(wrong: tuple[str, int, int] | None) -> None:
+    """In its own, fixed number of operations; both claim the pages that rows begin."""
+    lengths, width = torch.tensor([30, 21]), 6
+    table = torch.stack([torch.arange(1, 10), torch.arange(11, 20)])
+    expected = table + 100
+    found = []
+    for kind in (TagCheck, DeviceCheck):
+        store = make_store()
+        store.tag_pages(table.flatten().tolist(), expected.flatten().tolist(), Mover.COMPUTE)
+        flags = torch.zeros(2, dtype=torch.int32)
+        group = Group(table, lengths - width, width, expected, flags)
+        begun = [page for row in table for page in row[6:].tolist()]
+        store.heads[:, begun] = 0
+        store.tails[:, begun] = 0
+        if wrong is not None:
+            name, layer, page = wrong
+            getattr(store, name)[layer, page] = 7 << 2
+        check = kind(store, group)
+        for layer in range(2):
+            check.wrote(layer)
+            check.before(layer)
+            check.after(layer)
+        read = torch.cat([table[0, :8], table[1, :6]])
+        tags = torch.stack([store.heads, store.tails])[:, :2, read]
+        found.append((flags.tolist(), tags.tolist()))
+    assert found[0] == found[1]
+    expected_flags = {None: [0, 0], 3: [1, 0], 5: [1, 0], 12: [0, 1]}
+    assert found[0][0] == expected_flags[None if wrong is None else wrong[2]]
