@@ -22,6 +22,10 @@ class PrefillRole:
     sender: Sender
     link: PrefillLink
 
+    async def stop(self) -> None:
+        """Ends the connections, then the memory's registration."""
+        await self.link.stop()
+
     async def enter(self, request: GenerationRequest) -> None:
         """Waits until decode has lent pages for the request.
 
@@ -41,10 +45,16 @@ class PrefillRole:
 
 @dataclass(frozen=True, slots=True)
 class DecodeRole:
-    """Decodes what prefills have computed."""
+    """Decodes what prefills have computed. The transport must live: prefills write through it."""
 
     receiver: Receiver
     link: DecodeLink
+    transport: Transport
+
+    async def stop(self) -> None:
+        """Ends the connections, then the memory's registration."""
+        await self.link.stop()
+        self.transport.close()
 
     async def enter(self, request: GenerationRequest) -> None:
         """Raises ``InvalidRequest`` if the request does not say which prefill computes it."""
@@ -91,4 +101,4 @@ def make_decode(
         engine.scheduler.cache, protocol, send, engine.take_transfer, engine.lose_transfer
     )
     engine.partner, engine.scheduler.lend = receiver, receiver.lend
-    return DecodeRole(receiver, link)
+    return DecodeRole(receiver, link, transport)

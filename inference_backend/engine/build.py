@@ -10,7 +10,6 @@ from inference_backend.engine.options import DTYPES, EngineOptions, settle
 from inference_backend.engine.page_tables import PageTables
 from inference_backend.engine.runner import Runner
 from inference_backend.engine.scheduler import Scheduler
-from inference_backend.engine.service import EngineService
 from inference_backend.hicache.host_cache import HostCache
 from inference_backend.hicache.readiness import LoadReadiness
 from inference_backend.kv.attention import AttentionBackend, TorchAttention
@@ -31,17 +30,12 @@ from inference_backend.speculative.head_file import LoadedHead, find_head, load_
 from inference_backend.speculative.proposer import Proposer
 
 
-def build_service(weights: LoadedWeights, options: EngineOptions) -> EngineService:
-    """The whole engine with its thread, not started yet.
+def build_engine(weights: LoadedWeights, options: EngineOptions) -> Engine:
+    """The whole engine, without a thread.
 
     Raises:
         ModelUnavailable: the options do not fit the model or the machine.
     """
-    return EngineService(build_engine(weights, options), options.max_waiting)
-
-
-def build_engine(weights: LoadedWeights, options: EngineOptions) -> Engine:
-    """The engine without a thread. See ``build_service``."""
     options = settle(options, weights.config)
     device, dtype = torch.device(options.device), DTYPES[options.dtype]
     model = build_transformer(weights.config, weights.tensors, device, dtype)

@@ -5,7 +5,9 @@ Single-threaded; ``service`` gives it a thread.
 
 import copy
 from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
 
 from inference_backend.engine.faults import FaultInjector, FaultPlan, FaultRecord
 from inference_backend.engine.inspection import Inspection
@@ -153,6 +155,16 @@ class Engine:
             if reason is not None:
                 message = f"its cache could not be loaded from host memory ({reason})"
                 self._ended.append(self._abort(sequence, message, is_transfer_failure=True))
+
+    def own_stream(self) -> AbstractContextManager[object]:
+        """A CUDA stream for the calling thread, so that two engines on a GPU do not wait for one
+        another; nothing on a CPU.
+        """
+        device = self.runner.store.device
+        if device.type != "cuda":
+            return nullcontext()
+        torch.cuda.synchronize(device)  # what made the engine ran on another stream
+        return torch.cuda.stream(torch.cuda.Stream(device))  # type: ignore[no-untyped-call]
 
     def running_ids(self) -> list[str]:
         return list(self._sequences)

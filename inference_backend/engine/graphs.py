@@ -62,7 +62,9 @@ class GraphedDecode:
                 self._step(inputs)
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool):
+        # Only this thread's calls are part of it: another engine may be at work in this process.
+        mode = "thread_local"
+        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode=mode):
             accepted, tokens = self._step(inputs)
         self._pool = graph.pool()
         return _Captured(graph, inputs, accepted, tokens)

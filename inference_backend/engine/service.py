@@ -176,8 +176,9 @@ class EngineService:
         A failing step ends the service: a cache in an unknown state must not answer anybody.
         """
         try:
-            while self._wait_for_work():
-                self._deliver(self._engine.step())
+            with self._engine.own_stream():
+                while self._wait_for_work():
+                    self._deliver(self._engine.step())
         except Exception:
             log.exception("the engine's loop died")
         finally:

@@ -6,6 +6,8 @@ every chunk, cumulative, together with ``completion_tokens``. A step whose text 
 a character, the start of a stop string) still sends its chunk, with empty text.
 """
 
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, Request, Response
@@ -26,17 +28,29 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
 def build_app(
     service: Generator,
     tokenizer: "PreTrainedTokenizerBase",
     model: ServedModel,
     admin_key: str | None = None,
+    *,
+    lifespan: Lifespan | None = None,
 ) -> FastAPI:
-    """Builds the app around a started engine; the caller starts and stops the engine."""
+    """Builds the app around an engine; the caller starts and stops the engine.
+
+    ``lifespan``: what lives as long as the web server.
+    """
     text = HubTokenizer(tokenizer)
     jobs = Jobs(text, model)
     app = FastAPI(
-        title="specwatch backend", version=package_version(), docs_url=None, redoc_url=None
+        title="specwatch backend",
+        version=package_version(),
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
     )
     for path, read_job, error_format in (
         ("/generate", jobs.of_native, native_error),

@@ -124,9 +124,10 @@ async def make_pair(
     prefill_transport: type[LocalTransport] = LocalTransport,
     decode_layout: dict[str, object] | None = None,
     wait_seconds: float = 5.0,
+    device: str = "cpu",
 ) -> AsyncIterator[Pair]:
-    prefill = tiny_engine(sanitizer=sanitizer, pages=prefill_pages, chunk_tokens=16)
-    decode = tiny_engine(sanitizer=sanitizer, pages=decode_pages)
+    prefill = tiny_engine(sanitizer=sanitizer, pages=prefill_pages, chunk_tokens=16, device=device)
+    decode = tiny_engine(sanitizer=sanitizer, pages=decode_pages, device=device)
     layout = layout_of(prefill.runner.store, "tiny")
     theirs = replace_layout(layout_of(decode.runner.store, "tiny"), decode_layout or {})
     services = [EngineService(engine, 64) for engine in (prefill, decode)]
@@ -145,8 +146,8 @@ async def make_pair(
     try:
         yield pair
     finally:
-        await decode_role.link.stop()
-        await prefill_role.link.stop()
+        await decode_role.stop()
+        await prefill_role.stop()
         pair.stop()
 
 
