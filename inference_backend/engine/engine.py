@@ -283,6 +283,7 @@ class Engine:
             num_drafts=self.runner.num_drafts,
             max_context=self.max_context,
             is_alive=is_alive,
+            host=None if self.host is None else self.host.numbers(),
             corrupted_tokens_total=self._corrupted_tokens(),
             corrupted_generations_total=(
                 self.inspection.sanitizer.generations if self.inspection else 0

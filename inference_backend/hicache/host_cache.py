@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from inference_backend.hicache.host_store import HostStore
 from inference_backend.hicache.load import HostLoad
 from inference_backend.hicache.loader import Loader
+from inference_backend.hicache.numbers import HostNumbers
 from inference_backend.hicache.readiness import LoadReadiness
 from inference_backend.hicache.tier import HostTier
 from inference_backend.kv.lease import Lease, PageCache
@@ -85,6 +86,17 @@ class HostCache:
         """Asserts that every host slot is accounted for."""
         self.settle()
         self.tier.index.check_integrity([page for load in self._active for page in load.sources])
+
+    def numbers(self) -> HostNumbers:
+        """For metrics; any thread."""
+        index = self.tier.index
+        return HostNumbers(
+            pages_total=index.num_slots,
+            pages_used=len(index),
+            stored_total=index.stored,
+            loaded_total=self.loaded_pages,
+            failed_loads_total=self.failed_loads,
+        )
 
     def close(self) -> None:
         """Ends the loader's thread."""
