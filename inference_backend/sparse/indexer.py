@@ -103,7 +103,10 @@ def undo_rotation(states: Tensor, turns: Turns) -> Tensor:
 
 def index_scores(queries: Tensor, weights: Tensor, keys: Tensor) -> Tensor:
     """``queries [B, R, H, dim]``, ``weights [B, R, H]``, ``keys [B, L, dim]`` -> ``[B, R, L]``."""
-    count, rows, heads, _ = queries.shape
-    products = queries.flatten(1, 2) @ keys.transpose(1, 2)
-    products = products.view(count, rows, heads, -1).relu()
-    return (products * weights.unsqueeze(-1)).sum(2)
+    across = keys.transpose(1, 2)
+    total = torch.zeros((), dtype=queries.dtype, device=queries.device)
+    for head in range(queries.shape[2]):  # one after the other: the products stay in the cache
+        total = torch.addcmul(
+            total, (queries[:, :, head] @ across).relu(), weights[:, :, head, None]
+        )
+    return total

@@ -13,9 +13,9 @@ FORCED_RECENT = 32
 
 
 class Chosen(NamedTuple):
-    """Positions ``[..., k]`` of the chosen keys, and which of them are real.
+    """Positions ``[..., k]`` of the chosen keys in no order, and which of them are real.
 
-    A query with fewer than ``k`` tokens before it has unreal ones at the end.
+    A query with fewer than ``k`` tokens before it has unreal ones.
     """
 
     positions: Tensor
@@ -35,7 +35,7 @@ def choose(scores: Tensor, positions: Tensor, topk: int) -> Chosen:
     scores = torch.nan_to_num(scores.float(), nan=0.0, posinf=1e30, neginf=-1e30)
     scores = scores.clamp(-1e30, 1e30).masked_fill(is_forced, 1e31)
     scores = scores.masked_fill(keys > own, float("-inf"))
-    best = scores.topk(min(topk, scores.shape[-1]), dim=-1)
+    best = scores.topk(min(topk, scores.shape[-1]), dim=-1, sorted=False)
     return Chosen(best.indices, best.values > float("-inf"))
 
 
