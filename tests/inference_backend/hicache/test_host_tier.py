@@ -1,11 +1,14 @@
 """The host tier in the engine: prefixes that were evicted come back."""
 
+import asyncio
 import random
 from typing import Any
 
 import pytest
 
-from inference_backend.engine.request import FinishReason
+from inference_backend.engine.request import FinishReason, GenerationRequest
+from inference_backend.engine.service import EngineService
+from inference_backend.errors import TransferFailed
 from inference_backend.hicache.readiness import LoadReadiness, LoadSync
 from inference_backend.kv.labels import Corruption
 from inference_backend.kv.sanitizer import SanitizerMode
@@ -267,3 +270,30 @@ def test_many_requests_in_little_memory(sparse: bool, host_pages: int) -> None:
     if host_pages == 60:
         assert engine.host is not None
         assert engine.host.loaded_pages > 0
+
+
+async def test_who_waits_for_pages_of_a_stuck_load_gets_them_when_it_ends() -> None:
+    """The engine's loop sleeps meanwhile; the loader wakes it."""
+    with engine_with_host() as (engine, host):
+        finish(engine, [request("a", LONG, 8)])
+        evict(engine)
+        stuck = StuckAt("kv", 0)
+        misbehave(host, stuck)
+        readiness = LoadReadiness(LoadSync.FULL, timeout_seconds=0.05)
+        host.readiness.__dict__.update(readiness.__dict__)
+        service = EngineService(engine, 8)
+        service.start()
+        with pytest.raises(TransferFailed, match="nothing arrived"):
+            await answer(service, request("b", LONG, 8))
+        big = asyncio.ensure_future(answer(service, request("c", prompt(150, seed=2), 8)))
+        await asyncio.sleep(0.2)
+        assert not big.done()
+        stuck.go_on.set()
+        assert len(await asyncio.wait_for(big, 10)) == 8
+        service.stop(5.0)
+        assert not service.is_alive
+        settle(engine, host)
+
+
+async def answer(service: EngineService, wanted: GenerationRequest) -> list[int]:
+    return [token async for output in service.generate(wanted) for token in output.token_ids]
