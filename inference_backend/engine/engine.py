@@ -4,6 +4,7 @@ Single-threaded; ``service`` gives it a thread.
 """
 
 import copy
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -14,11 +15,12 @@ from inference_backend.engine.mailbox import Mailbox
 from inference_backend.engine.partner import Partner
 from inference_backend.engine.request import FinishReason, GenerationRequest, StepOutput
 from inference_backend.engine.runner import Emitted, Runner
-from inference_backend.engine.scheduler import Scheduler, StepPlan
+from inference_backend.engine.scheduler import Chunk, Scheduler, StepPlan, leases_of
 from inference_backend.engine.sequence import Sequence, accept_tokens, make_sequence
 from inference_backend.engine.snapshot import EngineSnapshot
 from inference_backend.engine.totals import Totals
 from inference_backend.errors import InvalidRequest
+from inference_backend.hicache.host_cache import HostCache
 from inference_backend.kv.labels import Corruption
 from inference_backend.kv.sanitizer import SanitizerRecord
 
@@ -43,6 +45,7 @@ class Engine:
         self._eos_token_ids = eos_token_ids
         self.mailbox = Mailbox()
         self.partner: Partner | None = None
+        self.host: HostCache | None = None
         self._sequences: dict[str, Sequence] = {}
         self._ended: list[StepOutput] = []
         self._is_blocked = False
@@ -124,6 +127,35 @@ class Engine:
         if not sequence.is_over:
             self._ended.append(self._abort(sequence, message, is_transfer_failure=True))
 
+    def use_host(self, host: HostCache) -> None:
+        """Puts a tier of host memory below the device's pages."""
+
+        def reading(chunks: list[Chunk]) -> AbstractContextManager[None]:
+            return host.reading(leases_of(chunks))
+
+        def pending(sequence: Sequence) -> Iterable[int]:
+            return () if sequence.lease is None else host.pending(sequence.lease)
+
+        self.host, self.runner.reading = host, reading
+        host.loader.on_over = lambda: self.mailbox.post(self._reap)
+        if self.inspection is not None:
+            self.inspection.pending = pending
+
+    def _reap(self) -> None:
+        """A load is over: pages that it kept may be used again."""
+        if self.scheduler.cache.reap():
+            self._is_blocked = False
+
+    def _end_unloaded(self) -> None:
+        """Ends those whose pages could not be loaded; nothing of this step is used."""
+        if self.host is None:
+            return
+        for sequence in list(self.scheduler.running):
+            reason = self.host.failure(sequence.lease) if sequence.lease is not None else None
+            if reason is not None:
+                message = f"its cache could not be loaded from host memory ({reason})"
+                self._ended.append(self._abort(sequence, message, is_transfer_failure=True))
+
     def own_stream(self) -> AbstractContextManager[object]:
         """A CUDA stream for the calling thread, so that two engines on a GPU do not wait for one
         another; nothing on a CPU.
@@ -141,13 +173,17 @@ class Engine:
         """Advances every planned generation by one step."""
         self.mailbox.run()
         self.injector.before_step(self.scheduler.running)
+        self.scheduler.cache.reap()
         plan = self.scheduler.plan()
         self._is_blocked = plan.is_empty
         if plan.is_empty:
             return self._take_ended()
+        if self.host is not None:
+            self.host.begin(leases_of(plan.chunks))
         result = self.runner.run(plan)
         doomed = self.inspection.inspect(plan, result) if self.inspection else []
         ended = [self._abort(sequence, CORRUPTED) for sequence in doomed]
+        self._end_unloaded()
         self._advance(plan)
         taken = [self._take(each) for each in result.emitted if not each.sequence.is_over]
         return self._take_ended() + ended + taken
@@ -247,6 +283,7 @@ class Engine:
             num_drafts=self.runner.num_drafts,
             max_context=self.max_context,
             is_alive=is_alive,
+            host=None if self.host is None else self.host.numbers(),
             corrupted_tokens_total=self._corrupted_tokens(),
             corrupted_generations_total=(
                 self.inspection.sanitizer.generations if self.inspection else 0

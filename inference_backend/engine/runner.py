@@ -1,6 +1,8 @@
 """Computes a step's plan: verification steps, prompts, first tokens. Decides nothing."""
 
+import contextlib
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from itertools import accumulate, chain
 
@@ -44,6 +46,10 @@ OnLayer = Callable[[int, list[Chunk]], None]
 """Called when a layer of these chunks is in the cache; the draft head's layer is the last."""
 
 
+Reading = Callable[[list[Chunk]], AbstractContextManager[None]]
+"""Entered around the pass over these chunks, whose pages may still be on their way."""
+
+
 class Runner:
     """Turns sequences into tensors, has them computed, and reads the tokens back.
 
@@ -67,6 +73,7 @@ class Runner:
         self.num_drafts = self.proposer.num_drafts if self.proposer else 0
         self._tables, self.run_step, self.is_checked = tables, run_step, is_checked
         self.on_layer: OnLayer | None = None
+        self.reading: Reading = lambda _: contextlib.nullcontext()
 
     @torch.inference_mode()
     def run(self, plan: StepPlan) -> StepResult:
@@ -75,7 +82,8 @@ class Runner:
         if plan.decodes:
             self._decode(plan.decodes, result)
         if plan.chunks:
-            self._prefill(plan.chunks, result)
+            with self.reading(plan.chunks):
+                self._prefill(plan.chunks, result)
         return result
 
     def _decode(self, sequences: list[Sequence], result: StepResult) -> None:

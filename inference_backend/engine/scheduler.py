@@ -34,6 +34,11 @@ class Chunk:
         return self.end == self.sequence.prefill_target
 
 
+def leases_of(chunks: list[Chunk]) -> list[Lease]:
+    """What the chunks' sequences hold."""
+    return [chunk.sequence.lease for chunk in chunks if chunk.sequence.lease is not None]
+
+
 @dataclass(slots=True)
 class StepPlan:
     """One step: sequences that verify their drafts, and chunks of prompts."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from inference_backend.hicache.numbers import HostNumbers
 from inference_backend.kv.labels import Corruption
 
 
@@ -14,6 +15,7 @@ class EngineSnapshot:
             ``pages_free``).
         max_context: longest sequence that this engine accepts, in tokens.
         is_alive: the loop runs.
+        host: ``None`` without a host tier.
         corrupted_tokens_total: tokens by the sanitizer's kinds; empty if it is off.
         corrupted_generations_total: generations that had any.
     """
@@ -37,3 +39,4 @@ class EngineSnapshot:
     is_alive: bool
     corrupted_tokens_total: dict[Corruption, int] = field(default_factory=dict)
     corrupted_generations_total: int = 0
+    host: HostNumbers | None = None

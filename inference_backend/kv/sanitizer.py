@@ -113,7 +113,7 @@ class KvSanitizer:
         pages = torch.tensor(lease.pages[:end], dtype=torch.long, device=self._store.device)
         expected = torch.tensor(lease.epochs[:end], dtype=torch.long, device=self._store.device)
         wrong: dict[int, int] = {}
-        for tags in (self._store.heads, self._store.tails):
+        for tags in [tags for part in self._store.parts for tags in (part.heads, part.tails)]:
             found = tags[:, pages]
             differs = (found >> MOVER_BITS) != expected
             for layer, index in differs.nonzero().tolist():

@@ -5,19 +5,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from inference_backend.kv.blocks import PagedBlocks
 from inference_backend.kv.epochs import Mover, tag_of
 from inference_backend.model.shape import LlamaShape
-
-WORD = 8  # bytes of a tag
-MARGIN = 16  # bytes before and after a page's data: a tag and, at the end, what alignment needs
 
 
 class KvStore:
     """Keys and values of all layers, the draft head's layer last.
 
-    A page of a layer is one block of bytes: a tag, the data, the tag once more. Whoever writes a
-    page writes the first tag before the data and the last one after it; whoever reads checks the
-    last one before reading and the first one after (see ``sanitizer``).
+    Pages lie in blocks with tags, see ``blocks``; the index cache of sparse attention has its own.
 
     Attributes:
         blocks: ``[layers + 1, pages + 1, block_bytes]`` bytes: all of it, as transfers move it.
@@ -28,6 +24,8 @@ class KvStore:
             full page. The draft head continues from it where a prefix was found or a chunk ended.
             Row 0 is the state before the first token: zeros. The row after the last page is
             scratch.
+        index: the index keys ``[layers, pages + 1, page_size, index_dim]``; ``None`` without sparse
+            attention.
     """
 
     def __init__(
@@ -37,20 +35,20 @@ class KvStore:
         page_size: int,
         device: torch.device,
         dtype: torch.dtype,
+        index_dim: int | None = None,
     ) -> None:
         self.num_layers, self.num_pages, self.page_size = shape.num_layers, num_pages, page_size
         self.device = device
         page_shape = (2, page_size, shape.num_kv_heads, shape.head_dim)
-        page_bytes = 2 * page_size * shape.num_kv_heads * shape.head_dim * dtype.itemsize
-        block_bytes = 2 * MARGIN + -(-page_bytes // MARGIN) * MARGIN
-        self.blocks = torch.zeros(
-            (shape.num_layers + 1, num_pages + 1, block_bytes), dtype=torch.uint8, device=device
-        )
-        inner = self.blocks[..., MARGIN : MARGIN + page_bytes]
-        self.data = inner.view(dtype).view(*self.blocks.shape[:2], *page_shape)
-        words = self.blocks.view(torch.int64)
-        self.words = words
-        self.heads, self.tails = words[..., 0], words[..., -1]
+        kv = PagedBlocks(shape.num_layers + 1, num_pages, page_size, page_shape, device, dtype)
+        self.kv, self.blocks, self.data, self.words = kv, kv.blocks, kv.data, kv.words
+        self.heads, self.tails = kv.heads, kv.tails
+        self.index: PagedBlocks | None = None
+        if index_dim is not None:
+            index_shape = (page_size, index_dim)
+            self.index = PagedBlocks(
+                shape.num_layers, num_pages, page_size, index_shape, device, dtype
+            )
         self.tail_hidden = torch.zeros(
             (num_pages + 2, shape.hidden_size), device=device, dtype=dtype
         )
@@ -60,6 +58,16 @@ class KvStore:
         stored = self.data[layer]
         stored[pages, 0, offsets] = key
         stored[pages, 1, offsets] = value
+
+    def write_index(self, layer: int, pages: Tensor, offsets: Tensor, keys: Tensor) -> None:
+        """Stores index keys ``[N, index_dim]`` at ``(pages [N], offsets [N])``."""
+        assert self.index is not None
+        self.index.data[layer][pages, offsets] = keys
+
+    @property
+    def parts(self) -> list[PagedBlocks]:
+        """Everything that is paged and tagged."""
+        return [self.kv] if self.index is None else [self.kv, self.index]
 
     def keep_tails(self, hidden: Tensor, pages: Tensor, positions: Tensor) -> None:
         """Keeps the rows of ``hidden [N, hidden]`` that stand at the last position of their page.
@@ -81,14 +89,18 @@ class KvStore:
     def zero_layers(self, pages: list[int], layers: list[int]) -> None:
         """Zeroes the pages in the given layers, tags too: nothing was ever written there."""
         for layer in layers:
-            self.blocks[layer, pages] = 0
+            for part in self.parts:
+                if layer < len(part.blocks):
+                    part.blocks[layer, pages] = 0
 
     def copy_pages(self, sources: list[int], targets: list[int]) -> None:
         """Copies whole pages in every layer, with their tags."""
-        self.blocks[:, targets] = self.blocks[:, sources]
+        for part in self.parts:
+            part.blocks[:, targets] = part.blocks[:, sources]
 
     def tag_pages(self, pages: Sequence[int], epochs: Sequence[int], mover: Mover) -> None:
         """Says that the pages were written, in every layer, for these allocations."""
         tags = torch.tensor([tag_of(epoch, mover) for epoch in epochs], device=self.device)
-        self.heads[:, list(pages)] = tags
-        self.tails[:, list(pages)] = tags
+        for part in self.parts:
+            part.heads[:, list(pages)] = tags
+            part.tails[:, list(pages)] = tags

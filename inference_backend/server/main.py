@@ -14,6 +14,7 @@ from inference_backend.engine.build import build_engine
 from inference_backend.engine.faults import FaultKind, FaultPlan
 from inference_backend.engine.options import EngineOptions
 from inference_backend.engine.service import EngineService
+from inference_backend.hicache.readiness import LoadSync
 from inference_backend.kv.sanitizer import SanitizerMode
 from inference_backend.model.progress import ProgressBar
 from inference_backend.model.source import load_model_files
@@ -97,6 +98,11 @@ def engine_options(options: BackendOptions) -> EngineOptions:
         draft_vocabulary=options.draft_vocabulary or None,
         cuda_graphs=options.cuda_graphs,
         sanitizer=SanitizerMode(options.kv_sanitizer),
+        attention=options.attention,
+        index_topk=options.index_topk,
+        indexer=options.indexer,
+        host_kv_tokens=options.host_kv_tokens,
+        load_sync=LoadSync(options.load_sync),
     )
 
 

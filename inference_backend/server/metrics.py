@@ -1,22 +1,25 @@
 """Prometheus metrics: numbers of the engine, read at scrape. Nothing is counted here."""
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from inference_backend.engine.snapshot import EngineSnapshot
+from inference_backend.hicache.numbers import HostNumbers
+
+Numbers = TypeVar("Numbers")
 
 
-class Entry(NamedTuple):
+class Entry(NamedTuple, Generic[Numbers]):
     """One metric. Counters are named without ``_total``, which the exposition adds."""
 
     name: str
     is_counter: bool
     help: str
-    read: Callable[[EngineSnapshot], float]
+    read: Callable[[Numbers], float]
 
 
 def token_usage(snapshot: EngineSnapshot) -> float:
@@ -43,7 +46,7 @@ SINCE_START = (
     "since the start (SGLang: over its last log interval); for a window use rate() of the counters"
 )
 
-CATALOG: tuple[Entry, ...] = (
+CATALOG: tuple[Entry[EngineSnapshot], ...] = (
     Entry(
         "sglang:num_running_reqs",
         False,
@@ -149,6 +152,40 @@ CATALOG: tuple[Entry, ...] = (
 )
 
 
+HOST_CATALOG: tuple[Entry[HostNumbers], ...] = (
+    Entry(
+        "specwatch_engine_host_pages",
+        False,
+        "Pages that the host tier can hold.",
+        lambda h: h.pages_total,
+    ),
+    Entry(
+        "specwatch_engine_host_used_pages",
+        False,
+        "Pages of evicted prefixes in the host tier.",
+        lambda h: h.pages_used,
+    ),
+    Entry(
+        "specwatch_engine_host_stored_pages",
+        True,
+        "Evicted pages that were copied to the host tier.",
+        lambda h: h.stored_total,
+    ),
+    Entry(
+        "specwatch_engine_host_loaded_pages",
+        True,
+        "Pages that came back from the host tier.",
+        lambda h: h.loaded_total,
+    ),
+    Entry(
+        "specwatch_engine_host_failed_loads",
+        True,
+        "Loads from the host tier that failed, each with its request.",
+        lambda h: h.failed_loads_total,
+    ),
+)
+
+
 class EngineCollector(Collector):
     """Reads one snapshot a scrape."""
 
@@ -163,6 +200,16 @@ class EngineCollector(Collector):
             family = CounterMetricFamily if entry.is_counter else GaugeMetricFamily
             metric = family(entry.name, entry.help, labels=["model_name"])
             metric.add_metric([self._model_name], entry.read(snapshot))
+            yield metric
+        if snapshot.host is not None:
+            yield from self._host(snapshot.host)
+
+    def _host(self, host: HostNumbers) -> Iterable[Metric]:
+        """Only where there is a host tier."""
+        for entry in HOST_CATALOG:
+            family = CounterMetricFamily if entry.is_counter else GaugeMetricFamily
+            metric = family(entry.name, entry.help, labels=["model_name"])
+            metric.add_metric([self._model_name], entry.read(host))
             yield metric
 
     def _corrupted(self, snapshot: EngineSnapshot) -> Metric:

@@ -44,6 +44,26 @@ class BackendOptions:
     kv_tokens: int | None = option(
         None, "tokens that the KV cache holds; left out: fitted to the memory"
     )
+    attention: str = option(
+        "dense",
+        "sparse: each token attends to the --index-topk tokens that a small indexer chooses",
+        "dense",
+        "sparse",
+    )
+    index_topk: int = option(512, "tokens that sparse attention chooses")
+    indexer: str | None = option(
+        None, "weights of the indexer; left out: the one shipped for the model"
+    )
+    host_kv_tokens: int = option(
+        0, "tokens of evicted prefixes that host memory keeps; 0 switches that off"
+    )
+    load_sync: str = option(
+        "full",
+        "what a layer waits for when a prefix comes back from host memory: all that it reads, or "
+        "(as shipped engines had it, a race) only keys and values, not the indexer's cache",
+        "full",
+        "kv-only",
+    )
     max_running: int = option(16, "requests computed at once; further ones wait")
     max_waiting: int = option(256, "requests that may wait; further ones get 503")
     chunk_tokens: int = option(
@@ -112,6 +132,11 @@ class BackendOptions:
                 raise ValueError(f"{name} must be from 0 to 65535, got {value}")
         if not 0.0 <= self.fault_rate <= 1.0:
             raise ValueError(f"fault_rate must be from 0 to 1, got {self.fault_rate}")
+        if self.role == "decode" and (self.attention == "sparse" or self.host_kv_tokens):
+            raise ValueError(
+                "role decode has neither attention sparse nor host_kv_tokens: what comes from a "
+                "prefill are keys and values, without the indexer's cache"
+            )
 
 
 LEAST = {
@@ -119,6 +144,8 @@ LEAST = {
     "draft_vocabulary": 0,
     "page_size": 1,
     "kv_tokens": 1,
+    "index_topk": 1,
+    "host_kv_tokens": 0,
     "max_running": 1,
     "max_waiting": 0,
     "chunk_tokens": 1,
