@@ -79,7 +79,7 @@ format: $(READY) ## write the format and the safe fixes
 lock: ## resolve the dependencies anew and print the pins for requirements.lock
 	@scratch=$$(mktemp -d); trap 'rm -rf "$$scratch"' EXIT; \
 	$(PYTHON) -m venv "$$scratch/venv"; \
-	"$$scratch/venv/bin/pip" install --quiet 'setuptools>=77' '.[backend,train,plot,dashboards,dev]'; \
+	"$$scratch/venv/bin/pip" install --quiet 'setuptools>=77' '.[backend,train,plot,dashboards,mooncake,dev]'; \
 	"$$scratch/venv/bin/pip" freeze --all --exclude specwatch --exclude pip | sed 's/+cpu$$//'
 
 clean: ## remove the environment, caches and builds

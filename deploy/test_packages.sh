@@ -1,5 +1,5 @@
 #!/bin/sh
-# Puts Debian's Prometheus, Alertmanager and Redis there for the tests, where that can be done:
+# Puts Debian's Prometheus, Alertmanager, Redis and libibverbs there for the tests, where that can be done:
 # as root, with apt. Says what is left out elsewhere; with CI=true absence is a failure.
 set -eu
 
@@ -8,6 +8,8 @@ for pair in prometheus:prometheus promtool:prometheus prometheus-alertmanager:pr
   amtool:prometheus-alertmanager redis-server:redis-server; do
   command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair##*:}"
 done
+# Mooncake's transfer engine, a Python package, links to it.
+ldconfig -p 2>/dev/null | grep -q 'libibverbs\.so\.1' || missing="$missing libibverbs1"
 missing=$(printf '%s\n' $missing | sort -u)
 [ -n "$missing" ] || exit 0
 
@@ -30,6 +32,6 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
   tail -n 5 "$log" >&2
 fi
 
-echo "Left out: the tests of alerts, dashboards and the shared store that need" $missing \
+echo "Left out: the tests of alerts, dashboards, the shared store and Mooncake that need" $missing \
   "(Debian packages; only root can install them)." >&2
 [ "${CI:-}" != true ]

@@ -4,6 +4,7 @@ BackendError
 ├── InvalidRequest      the client's fault: HTTP 400
 ├── EngineBusy          the waiting queue is full: HTTP 503
 ├── EngineStopped       the engine is shutting down or its loop died: HTTP 503
+├── TransferFailed      prefill and decode could not hand the cache over: HTTP 503
 └── ModelUnavailable    weights or tokenizer missing, or of no supported kind; it says what to do
 """
 
@@ -22,6 +23,10 @@ class EngineBusy(BackendError):
 
 class EngineStopped(BackendError):
     """The engine is shutting down, or its loop died."""
+
+
+class TransferFailed(BackendError):
+    """The KV cache of a request could not be handed over; another pair may do better."""
 
 
 class ModelUnavailable(BackendError):

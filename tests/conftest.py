@@ -1,5 +1,6 @@
 """What every test may count on."""
 
+import os
 from collections.abc import Callable
 from importlib.util import find_spec
 
@@ -39,9 +40,19 @@ def has_ray() -> bool:
     return find_spec("ray") is not None
 
 
+def has_mooncake() -> bool:
+    """Whether Mooncake's transfer engine can be loaded (it needs libibverbs1)."""
+    try:
+        import mooncake.engine  # type: ignore[import-untyped]  # noqa: F401, PLC0415
+    except ImportError:
+        return os.environ.get("CI") == "true"  # there its absence must fail
+    return True
+
+
 NEEDS: dict[str, Callable[[], bool]] = {
     "gpu": has_gpu,
     "clients": has_clients,
     "ray": has_ray,
+    "mooncake": has_mooncake,
     "engines": lambda: False,  # minutes: `make test-engines`
 }

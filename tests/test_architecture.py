@@ -34,7 +34,15 @@ WITH_EXTRAS = (
     "monitor/traffic/on_ray.py",
 )
 
-WITHOUT_TORCH = ("kv/pages.py", "kv/prefix.py", "kv/lease.py")
+WITHOUT_TORCH = (
+    "kv/pages.py",
+    "kv/prefix.py",
+    "kv/lease.py",
+    "kv/spill.py",
+    "hicache/host_index.py",
+    "hicache/load.py",
+    "hicache/tier.py",
+)
 
 
 def imported_modules(source: str, package: str = "") -> Iterator[str]:

@@ -5,42 +5,54 @@ import torch
 from inference_backend.engine.decode import DecodeStep
 from inference_backend.engine.engine import Engine
 from inference_backend.engine.graphs import GraphedDecode
+from inference_backend.engine.inspection import Inspection
 from inference_backend.engine.options import DTYPES, EngineOptions, settle
 from inference_backend.engine.page_tables import PageTables
 from inference_backend.engine.runner import Runner
 from inference_backend.engine.scheduler import Scheduler
-from inference_backend.engine.service import EngineService
+from inference_backend.hicache.host_cache import HostCache
+from inference_backend.hicache.readiness import LoadReadiness
 from inference_backend.kv.attention import AttentionBackend, TorchAttention
 from inference_backend.kv.lease import PageCache
+from inference_backend.kv.readiness import Readiness
+from inference_backend.kv.ready_attention import ReadyAttention
+from inference_backend.kv.sanitizer import KvSanitizer, SanitizerMode
 from inference_backend.kv.store import KvStore
 from inference_backend.model.elementwise import compiled
 from inference_backend.model.packed import pack
 from inference_backend.model.shape import LlamaShape
 from inference_backend.model.transformer import Transformer, build_transformer
 from inference_backend.model.weights import LoadedWeights
+from inference_backend.sparse.attention import SparseAttention
+from inference_backend.sparse.index_file import find_indexer, load_indexer
+from inference_backend.sparse.indexer import Indexer
 from inference_backend.speculative.head_file import LoadedHead, find_head, load_head
 from inference_backend.speculative.proposer import Proposer
 
 
-def build_service(weights: LoadedWeights, options: EngineOptions) -> EngineService:
-    """The whole engine with its thread, not started yet.
+def build_engine(weights: LoadedWeights, options: EngineOptions) -> Engine:
+    """The whole engine, without a thread.
 
     Raises:
         ModelUnavailable: the options do not fit the model or the machine.
     """
-    return EngineService(build_engine(weights, options), options.max_waiting)
-
-
-def build_engine(weights: LoadedWeights, options: EngineOptions) -> Engine:
-    """The engine without a thread. See ``build_service``."""
     options = settle(options, weights.config)
     device, dtype = torch.device(options.device), DTYPES[options.dtype]
     model = build_transformer(weights.config, weights.tensors, device, dtype)
     head = _load_head(weights.config, options, device, dtype)
-    return assemble(model, head, options)
+    indexer = None
+    if options.is_sparse:
+        path = find_indexer(weights.config, options.indexer)
+        indexer = load_indexer(path, weights.config, device, dtype)
+    return assemble(model, head, options, indexer)
 
 
-def assemble(model: Transformer, head: LoadedHead | None, options: EngineOptions) -> Engine:
+def assemble(
+    model: Transformer,
+    head: LoadedHead | None,
+    options: EngineOptions,
+    indexer: Indexer | None = None,
+) -> Engine:
     """The engine around given models, which become for inference only.
 
     ``options`` must be settled.
@@ -48,8 +60,10 @@ def assemble(model: Transformer, head: LoadedHead | None, options: EngineOptions
     assert options.kv_tokens is not None
     num_pages = max(2, options.kv_tokens // options.page_size)
     weight, shape = model.norm, model.shape
-    store = KvStore(shape, num_pages, options.page_size, weight.device, weight.dtype)
-    attention = _attention(store)
+    index_dim = None if indexer is None else indexer.shape.dim
+    store = KvStore(shape, num_pages, options.page_size, weight.device, weight.dtype, index_dim)
+    readiness = LoadReadiness(options.load_sync)
+    attention = _attention(store, indexer, options.index_topk, readiness)
     if weight.device.type == "cuda" and options.cuda_graphs:
         model.ops = compiled()
     proposer = None
@@ -72,21 +86,47 @@ def assemble(model: Transformer, head: LoadedHead | None, options: EngineOptions
     lookahead = 2 * options.num_drafts if proposer else 0
     scheduler = Scheduler(cache, options.max_running, options.chunk_tokens, lookahead)
     runner = _runner(DecodeStep(model, store, attention, proposer), cache, options)
-    return Engine(
-        scheduler, runner, shape.max_context - lookahead - 1, frozenset(shape.eos_token_ids)
+    engine = Engine(
+        scheduler,
+        runner,
+        shape.max_context - lookahead - 1,
+        frozenset(shape.eos_token_ids),
+        _inspection(store, cache, options, runner.num_drafts),
     )
+    if host_pages := options.host_kv_tokens // options.page_size:
+        engine.use_host(HostCache(store, cache, host_pages, readiness))
+    return engine
+
+
+def _inspection(
+    store: KvStore, cache: PageCache, options: EngineOptions, num_drafts: int
+) -> Inspection | None:
+    if options.sanitizer is SanitizerMode.OFF:
+        return None
+    return Inspection(KvSanitizer(options.sanitizer, store, cache), num_drafts + 1)
 
 
 def _runner(step: DecodeStep, cache: PageCache, options: EngineOptions) -> Runner:
     """With CUDA graphs around the step on a GPU."""
     max_pages = min(cache.pool.num_pages, cache.pages_for(step.model.shape.max_context))
     tables = PageTables(options.max_running, max_pages)
+    is_checked = options.sanitizer is not SanitizerMode.OFF
     if step.store.device.type == "cuda" and options.cuda_graphs:
-        return Runner(step, tables, GraphedDecode(step, options.max_running, max_pages).run)
-    return Runner(step, tables, step)
+        graphed = GraphedDecode(step, options.max_running, max_pages)
+        return Runner(step, tables, graphed.run, is_checked=is_checked)
+    return Runner(step, tables, step, is_checked=is_checked)
 
 
-def _attention(store: KvStore) -> AttentionBackend:
+def _attention(
+    store: KvStore, indexer: Indexer | None, topk: int, readiness: Readiness
+) -> AttentionBackend:
+    full = _full_attention(store)
+    if indexer is None:
+        return ReadyAttention(full, readiness)
+    return SparseAttention(store, full, indexer, topk, readiness)
+
+
+def _full_attention(store: KvStore) -> AttentionBackend:
     if store.device.type != "cuda":
         return TorchAttention(store)
     # Triton comes with CUDA builds of torch only.

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from inference_backend.kv.attention import Group
+from inference_backend.kv.group import Group
 from inference_backend.speculative.verify import SamplingRows
 
 

@@ -3,32 +3,61 @@
 Single-threaded; ``service`` gives it a thread.
 """
 
+import copy
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+
 from inference_backend.engine.faults import FaultInjector, FaultPlan, FaultRecord
+from inference_backend.engine.inspection import Inspection
+from inference_backend.engine.mailbox import Mailbox
+from inference_backend.engine.partner import Partner
 from inference_backend.engine.request import FinishReason, GenerationRequest, StepOutput
 from inference_backend.engine.runner import Emitted, Runner
-from inference_backend.engine.scheduler import Scheduler, StepPlan
+from inference_backend.engine.scheduler import Chunk, Scheduler, StepPlan, leases_of
 from inference_backend.engine.sequence import Sequence, accept_tokens, make_sequence
 from inference_backend.engine.snapshot import EngineSnapshot
 from inference_backend.engine.totals import Totals
 from inference_backend.errors import InvalidRequest
+from inference_backend.hicache.host_cache import HostCache
+from inference_backend.kv.labels import Corruption
+from inference_backend.kv.sanitizer import SanitizerRecord
+
+CORRUPTED = "the KV cache of this generation was corrupted"
 
 
 class Engine:
     """Scheduler, runner and faults around a set of generations."""
 
     def __init__(
-        self, scheduler: Scheduler, runner: Runner, max_context: int, eos_token_ids: frozenset[int]
+        self,
+        scheduler: Scheduler,
+        runner: Runner,
+        max_context: int,
+        eos_token_ids: frozenset[int],
+        inspection: Inspection | None = None,
     ) -> None:
-        self.scheduler, self.runner = scheduler, runner
+        self.scheduler, self.runner, self.inspection = scheduler, runner, inspection
         self.injector = FaultInjector(runner.store, scheduler.cache)
         self.totals = Totals()
         self.max_context = min(max_context, scheduler.max_tokens)
         self._eos_token_ids = eos_token_ids
+        self.mailbox = Mailbox()
+        self.partner: Partner | None = None
+        self.host: HostCache | None = None
         self._sequences: dict[str, Sequence] = {}
+        self._ended: list[StepOutput] = []
+        self._is_blocked = False
 
     @property
     def has_work(self) -> bool:
         return bool(self._sequences)
+
+    @property
+    def can_step(self) -> bool:
+        """A step would do something. What only waits for pages from elsewhere can not."""
+        return bool(self._ended) or (self.has_work and not self._is_blocked)
 
     @property
     def num_waiting(self) -> int:
@@ -56,6 +85,7 @@ class Engine:
             InvalidRequest: see ``check``.
         """
         self.check(request)
+        self._is_blocked = False
         sequence = make_sequence(request)
         self._sequences[request.request_id] = sequence
         self.scheduler.add(sequence)
@@ -68,24 +98,104 @@ class Engine:
         sequence = self._sequences.get(request_id)
         if sequence is None:
             return None
+        return self._abort(sequence, "Aborted")
+
+    def _abort(
+        self, sequence: Sequence, message: str, *, is_transfer_failure: bool = False
+    ) -> StepOutput:
         sequence.finish_reason = FinishReason.ABORT
         sequence.new_tokens.clear()
         self.totals.aborted += 1
-        return self._report(sequence)
+        return self._report(sequence, message, is_transfer_failure=is_transfer_failure)
+
+    def abort_and_report(self, request_id: str) -> None:
+        """As ``abort``; the output comes with the next step."""
+        output = self.abort(request_id)
+        if output is not None:
+            self._ended.append(output)
+
+    def take_transfer(self, sequence: Sequence) -> None:
+        """The prompt of a waiting sequence has arrived."""
+        sequence.has_arrived = True
+        if self.inspection is not None:
+            self.inspection.arrived(sequence)
+        self.scheduler.arrived.append(sequence)
+        self._is_blocked = False
+
+    def lose_transfer(self, sequence: Sequence, message: str) -> None:
+        """The prompt of a waiting sequence will not arrive: it ends with the next step."""
+        if not sequence.is_over:
+            self._ended.append(self._abort(sequence, message, is_transfer_failure=True))
+
+    def use_host(self, host: HostCache) -> None:
+        """Puts a tier of host memory below the device's pages."""
+
+        def reading(chunks: list[Chunk]) -> AbstractContextManager[None]:
+            return host.reading(leases_of(chunks))
+
+        def pending(sequence: Sequence) -> Iterable[int]:
+            return () if sequence.lease is None else host.pending(sequence.lease)
+
+        self.host, self.runner.reading = host, reading
+        host.loader.on_over = lambda: self.mailbox.post(self._reap)
+        if self.inspection is not None:
+            self.inspection.pending = pending
+
+    def _reap(self) -> None:
+        """A load is over: pages that it kept may be used again."""
+        if self.scheduler.cache.reap():
+            self._is_blocked = False
+
+    def _end_unloaded(self) -> None:
+        """Ends those whose pages could not be loaded; nothing of this step is used."""
+        if self.host is None:
+            return
+        for sequence in list(self.scheduler.running):
+            reason = self.host.failure(sequence.lease) if sequence.lease is not None else None
+            if reason is not None:
+                message = f"its cache could not be loaded from host memory ({reason})"
+                self._ended.append(self._abort(sequence, message, is_transfer_failure=True))
+
+    def own_stream(self) -> AbstractContextManager[object]:
+        """A CUDA stream for the calling thread, so that two engines on a GPU do not wait for one
+        another; nothing on a CPU.
+        """
+        device = self.runner.store.device
+        if device.type != "cuda":
+            return nullcontext()
+        torch.cuda.synchronize(device)  # what made the engine ran on another stream
+        return torch.cuda.stream(torch.cuda.Stream(device))  # type: ignore[no-untyped-call]
 
     def running_ids(self) -> list[str]:
         return list(self._sequences)
 
     def step(self) -> list[StepOutput]:
         """Advances every planned generation by one step."""
+        self.mailbox.run()
         self.injector.before_step(self.scheduler.running)
+        self.scheduler.cache.reap()
         plan = self.scheduler.plan()
-        emitted = self.runner.run(plan)
+        self._is_blocked = plan.is_empty
+        if plan.is_empty:
+            return self._take_ended()
+        if self.host is not None:
+            self.host.begin(leases_of(plan.chunks))
+        result = self.runner.run(plan)
+        doomed = self.inspection.inspect(plan, result) if self.inspection else []
+        ended = [self._abort(sequence, CORRUPTED) for sequence in doomed]
+        self._end_unloaded()
         self._advance(plan)
-        return [self._take(each) for each in emitted]
+        taken = [self._take(each) for each in result.emitted if not each.sequence.is_over]
+        return self._take_ended() + ended + taken
+
+    def _take_ended(self) -> list[StepOutput]:
+        ended, self._ended = self._ended, []
+        return ended
 
     def _advance(self, plan: StepPlan) -> None:
         for chunk in plan.chunks:
+            if chunk.sequence.is_over:
+                continue
             chunk.sequence.num_computed = chunk.end
             self.scheduler.publish(chunk.sequence)
 
@@ -106,10 +216,21 @@ class Engine:
         self.scheduler.publish(sequence)
         return self._report(sequence)
 
-    def _report(self, sequence: Sequence) -> StepOutput:
+    def _report(
+        self,
+        sequence: Sequence,
+        abort_message: str | None = None,
+        *,
+        is_transfer_failure: bool = False,
+    ) -> StepOutput:
         self.injector.after_step(sequence)
+        if self.inspection is not None:
+            self.inspection.note(sequence)
         if sequence.finish_reason is not None:
+            if self.partner is not None:
+                self.partner.request_over(sequence, abort_message)
             self.scheduler.remove(sequence)
+            self._is_blocked = False
             del self._sequences[sequence.request_id]
             self.totals.count_finished(sequence)
         return StepOutput(
@@ -121,7 +242,9 @@ class Engine:
             counters=sequence.counters(),
             finish_reason=sequence.finish_reason,
             matched_token_id=sequence.matched_token_id,
-            abort_message="Aborted" if sequence.finish_reason is FinishReason.ABORT else None,
+            abort_message=abort_message,
+            is_transfer_failure=is_transfer_failure,
+            labels=copy.deepcopy(sequence.labels),
         )
 
     def set_faults(self, plan: FaultPlan | None) -> None:
@@ -132,6 +255,13 @@ class Engine:
 
     def fault_records(self) -> list[FaultRecord]:
         return self.injector.records()
+
+    def sanitizer_records(self) -> list[SanitizerRecord]:
+        """Generations that read wrong cache; empty if the sanitizer is off."""
+        return self.inspection.sanitizer.records() if self.inspection else []
+
+    def _corrupted_tokens(self) -> dict[Corruption, int]:
+        return dict(self.inspection.sanitizer.tokens) if self.inspection else {}
 
     def snapshot(self, *, is_alive: bool) -> EngineSnapshot:
         pool, totals = self.scheduler.cache.pool, self.totals
@@ -153,4 +283,9 @@ class Engine:
             num_drafts=self.runner.num_drafts,
             max_context=self.max_context,
             is_alive=is_alive,
+            host=None if self.host is None else self.host.numbers(),
+            corrupted_tokens_total=self._corrupted_tokens(),
+            corrupted_generations_total=(
+                self.inspection.sanitizer.generations if self.inspection else 0
+            ),
         )

@@ -13,6 +13,7 @@ import numpy as np
 from inference_backend.engine.request import FinishReason
 from inference_backend.engine.sequence import Sequence
 from inference_backend.errors import InvalidRequest
+from inference_backend.kv.epochs import Mover
 from inference_backend.kv.lease import PageCache
 from inference_backend.kv.store import KvStore
 
@@ -174,6 +175,8 @@ class FaultInjector:
                 before, pages[index] = moved
                 if before != pages[index]:
                     self._store.copy_pages([before], [pages[index]])
+                    epoch = sequence.lease.epochs[index]
+                    self._store.tag_pages([pages[index]], [epoch], Mover.COMPUTE)
         return pages
 
     def _foreign(self, sequence: Sequence, running: list[Sequence]) -> list[int]:

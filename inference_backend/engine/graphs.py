@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from inference_backend.engine.decode_inputs import DecodeInputs
-from inference_backend.kv.attention import Group
+from inference_backend.kv.group import Group
 from inference_backend.speculative.verify import SamplingRows
 
 Step = Callable[[DecodeInputs], tuple[Tensor, Tensor]]
@@ -48,6 +48,8 @@ class GraphedDecode:
         captured = self._captured[key]
         _fill(captured.inputs, inputs, count, self._scratch_slot)
         captured.graph.replay()
+        if inputs.group.flags is not None and captured.inputs.group.flags is not None:
+            inputs.group.flags.copy_(captured.inputs.group.flags[:count])
         return captured.accepted[:count], captured.tokens[:count]
 
     def _capture(self, size: int, like: DecodeInputs) -> _Captured:
@@ -60,7 +62,9 @@ class GraphedDecode:
                 self._step(inputs)
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool):
+        # Only this thread's calls are part of it: another engine may be at work in this process.
+        mode = "thread_local"
+        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode=mode):
             accepted, tokens = self._step(inputs)
         self._pool = graph.pool()
         return _Captured(graph, inputs, accepted, tokens)
@@ -80,10 +84,16 @@ class GraphedDecode:
         return DecodeInputs(
             slots=torch.full_like(zeros, self._scratch_slot),
             last=zeros.clone(),
-            group=Group(table, zeros.clone(), like.group.width),
+            group=self._static_group(table, zeros.clone(), like.group),
             rows=rows,
             uniforms=torch.zeros(size, like.uniforms.shape[1], device=device),
         )
+
+    def _static_group(self, table: Tensor, first: Tensor, like: Group) -> Group:
+        if like.expected is None:
+            return Group(table, first, like.width)
+        flags = torch.zeros(table.shape[0], dtype=torch.int32, device=table.device)
+        return Group(table, first, like.width, torch.zeros_like(table), flags)
 
 
 def _mode(rows: SamplingRows | None) -> str:
@@ -114,3 +124,7 @@ def _fill(static: DecodeInputs, inputs: DecodeInputs, count: int, scratch_slot: 
         target[:count].copy_(source)
     table = inputs.group.page_table
     static.group.page_table[:count, : table.shape[1]].copy_(table)
+    if static.group.expected is not None and inputs.group.expected is not None:
+        assert static.group.flags is not None
+        static.group.expected[:count, : table.shape[1]].copy_(inputs.group.expected)
+        static.group.flags.zero_()

@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 import torch
 
 from inference_backend.errors import ModelUnavailable
+from inference_backend.hicache.readiness import LoadSync
+from inference_backend.kv.sanitizer import SanitizerMode
 from inference_backend.model.shape import LlamaShape
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -31,6 +33,16 @@ class EngineOptions:
     draft_head: str | None = None
     draft_vocabulary: int | None = 16_384
     cuda_graphs: bool = True
+    sanitizer: SanitizerMode = SanitizerMode.OFF
+    attention: str = "dense"
+    index_topk: int = 512
+    indexer: str | None = None
+    host_kv_tokens: int = 0
+    load_sync: LoadSync = LoadSync.FULL
+
+    @property
+    def is_sparse(self) -> bool:
+        return self.attention == "sparse"
 
 
 def settle(options: EngineOptions, shape: LlamaShape) -> EngineOptions:
@@ -61,4 +73,6 @@ def _default_kv_tokens(
 ) -> int:
     """As much as every running request can use, within a fixed memory."""
     token_bytes = (shape.num_layers + 1) * 2 * shape.num_kv_heads * shape.head_dim * item_bytes
+    if options.is_sparse:
+        token_bytes += token_bytes // 8  # the index cache
     return min(options.max_running * shape.max_context, DEFAULT_KV_BYTES[device] // token_bytes)

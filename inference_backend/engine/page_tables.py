@@ -21,6 +21,7 @@ class PageTables:
 
     def __init__(self, slots: int, max_pages: int) -> None:
         self._table = np.zeros((slots, max_pages), dtype=np.int64)
+        self._expected = np.zeros_like(self._table)
         self._known: list[tuple[Lease, int] | None] = [None] * slots
         self._filled = [0] * slots
 
@@ -29,6 +30,12 @@ class PageTables:
         longest = max((self._update(sequence) for sequence in sequences), default=0)
         slots = np.array([sequence.slot for sequence in sequences], dtype=np.int64)
         return self._table[slots, :longest]
+
+    def expected(self, sequences: Rows[Sequence]) -> NDArray[np.int64]:
+        """The allocations of the pages that ``rows`` gave, in the same places."""
+        slots = np.array([sequence.slot for sequence in sequences], dtype=np.int64)
+        longest = max((self._filled[slot] for slot in slots), default=0)
+        return self._expected[slots, :longest]
 
     def _update(self, sequence: Sequence) -> int:
         slot, lease = sequence.slot, sequence.lease
@@ -40,5 +47,6 @@ class PageTables:
         start, end = self._filled[slot], len(lease.pages)
         if end > start:
             self._table[slot, start:end] = lease.pages[start:]
+            self._expected[slot, start:end] = lease.epochs[start:]
             self._filled[slot] = end
         return end

@@ -5,6 +5,7 @@ import math
 from dataclasses import dataclass, field
 
 from inference_backend.errors import InvalidRequest
+from inference_backend.kv.labels import KvLabels
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +37,20 @@ class SamplingParams:
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """One generation. ``cache_salt`` separates prefixes that must not be shared."""
+    """One generation.
+
+    Attributes:
+        cache_salt: separates prefixes that must not be shared.
+        prefill: where a decode engine has the prompt computed, ``(host, port)``.
+        room: the number under which prefill and decode know the request.
+    """
 
     request_id: str
     prompt_ids: tuple[int, ...]
     sampling: SamplingParams
     cache_salt: str = ""
+    prefill: tuple[str, int] | None = None
+    room: int | None = None
 
 
 class FinishReason(enum.StrEnum):
@@ -76,6 +85,8 @@ class StepOutput:
         completion_tokens: cumulative, these included.
         cached_tokens: prompt tokens found in the prefix cache.
         matched_token_id: the stop token that ended it (it is the last of ``token_ids``).
+        is_transfer_failure: prefill and decode could not hand the cache over.
+        labels: what the KV sanitizer found so far; ``None``: nothing, or it is off.
     """
 
     request_id: str
@@ -87,3 +98,5 @@ class StepOutput:
     finish_reason: FinishReason | None = None
     matched_token_id: int | None = None
     abort_message: str | None = None
+    labels: KvLabels | None = None
+    is_transfer_failure: bool = False

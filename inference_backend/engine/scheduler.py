@@ -7,10 +7,15 @@ served in order, and when pages run out the youngest running sequence gives its 
 starts again from its tokens.
 """
 
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from inference_backend.engine.sequence import Sequence, WaitingQueue
-from inference_backend.kv.lease import PageCache
+from inference_backend.kv.lease import Lease, PageCache
+
+Lend = Callable[[Sequence, Lease], None]
+"""Has the prompt of a sequence computed elsewhere, into the pages of the lease."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,11 @@ class Chunk:
     @property
     def is_last(self) -> bool:
         return self.end == self.sequence.prefill_target
+
+
+def leases_of(chunks: list[Chunk]) -> list[Lease]:
+    """What the chunks' sequences hold."""
+    return [chunk.sequence.lease for chunk in chunks if chunk.sequence.lease is not None]
 
 
 @dataclass(slots=True)
@@ -46,6 +56,10 @@ class Scheduler:
 
     Args:
         lookahead: tokens a step may write beyond the sequence's last one (its drafts).
+
+    Attributes:
+        arrived: have their pages, filled elsewhere, and wait for a place in the batch.
+        lend: set in a decode engine.
     """
 
     def __init__(
@@ -57,6 +71,8 @@ class Scheduler:
         self.waiting: WaitingQueue = WaitingQueue()
         self.running: list[Sequence] = []
         self.preemptions = 0
+        self.arrived: deque[Sequence] = deque()
+        self.lend: Lend | None = None
         self._slots = list(range(max_running - 1, -1, -1))
 
     @property
@@ -75,7 +91,10 @@ class Scheduler:
         for sequence in self.running:
             if sequence.is_prefilling:
                 budget -= self._plan_chunk(plan, sequence, budget)
-        while had_room and self.waiting and self._slots and budget >= self.cache.page_size:
+        self._lend_pages(had_room=had_room)
+        while self.arrived and self._slots and budget >= self.cache.page_size:
+            budget -= self._plan_chunk(plan, self._seat(self.arrived.popleft()), budget)
+        while had_room and self._is_admittable() and budget >= self.cache.page_size:
             admitted = self._admit(self.waiting[0])
             if admitted is None:
                 break
@@ -85,11 +104,16 @@ class Scheduler:
 
     def remove(self, sequence: Sequence) -> None:
         """Takes a finished or aborted sequence out; its pages are let go at once."""
-        if sequence.slot is None:
+        if sequence in self.running:
+            self._let_go(sequence)
+            self.running.remove(sequence)
+        elif sequence in self.waiting:
             self.waiting.remove(sequence)
-            return
-        self._let_go(sequence)
-        self.running.remove(sequence)
+        elif sequence in self.arrived:
+            self.arrived.remove(sequence)
+            assert sequence.lease is not None
+            self.cache.close(sequence.lease)
+            sequence.lease = None
 
     def publish(self, sequence: Sequence) -> None:
         """Lets others reuse what the step has computed."""
@@ -119,21 +143,49 @@ class Scheduler:
         self.waiting.appendleft(sequence)
         self.preemptions += 1
 
-    def _admit(self, sequence: Sequence) -> Sequence | None:
+    def _is_admittable(self) -> bool:
+        """The next in line can start here if there is room."""
+        return bool(self._slots and self.waiting) and not self._is_lendable(self.waiting[0])
+
+    def _is_lendable(self, sequence: Sequence) -> bool:
+        return self.lend is not None and sequence.needs_transfer
+
+    def _lend_pages(self, *, had_room: bool) -> None:
+        """Reserves pages for those whose prompts are computed elsewhere, in the queue's order."""
+        while had_room and self.waiting and self._is_lendable(self.waiting[0]):
+            lease = self._open(self.waiting[0])
+            if lease is None:
+                return
+            sequence = self.waiting.popleft()
+            sequence.lease = lease
+            sequence.cached_tokens = lease.reused * self.cache.page_size
+            assert self.lend is not None
+            self.lend(sequence, lease)
+
+    def _open(self, sequence: Sequence) -> Lease | None:
         reserve = len(sequence.tokens) + self.lookahead + 1
-        lease = self.cache.open(sequence.tokens, sequence.request.cache_salt, reserve)
-        if lease is None:
-            return None
-        if self.cache.pool.num_available < len(self.running):
+        request = sequence.request
+        lease = self.cache.open(sequence.tokens, request.cache_salt, reserve, request.request_id)
+        if lease is not None and self.cache.pool.num_available < len(self.running):
             # Not a page left for each of the others to grow into: it would soon have to yield.
             self.cache.close(lease)
             return None
+        return lease
+
+    def _admit(self, sequence: Sequence) -> Sequence | None:
+        lease = self._open(sequence)
+        if lease is None:
+            return None
         sequence.lease = lease
-        sequence.slot = self._slots.pop()
         sequence.num_computed = lease.reused * self.cache.page_size
-        sequence.prefill_target = len(sequence.tokens)
         if sequence.completion_tokens == 0:
             sequence.cached_tokens = sequence.num_computed
+        return self._seat(sequence)
+
+    def _seat(self, sequence: Sequence) -> Sequence:
+        """Into the running set, with its lease."""
+        sequence.slot = self._slots.pop()
+        sequence.prefill_target = len(sequence.tokens)
         self.running.append(sequence)
         return sequence
 

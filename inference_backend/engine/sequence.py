@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from inference_backend.engine.request import FinishReason, GenerationRequest, SpecCounters
+from inference_backend.kv.labels import KvLabels
 from inference_backend.kv.lease import Lease
 
 
@@ -20,6 +21,9 @@ class Sequence:
         prefill_target: compute up to here, then sample.
         slot: row of the engine's per-sequence tensors; ``None`` while waiting.
         new_tokens: tokens of the current step.
+        has_arrived: a prompt that was computed elsewhere is here.
+        labels: what the sanitizer found; ``None`` while it found nothing.
+        tainted: the lease whose pages were computed from wrong cache; another one is sound again.
     """
 
     request: GenerationRequest
@@ -36,6 +40,9 @@ class Sequence:
     finish_reason: FinishReason | None = None
     matched_token_id: int | None = None
     new_tokens: list[int] = field(default_factory=list)
+    has_arrived: bool = False
+    labels: KvLabels | None = None
+    tainted: Lease | None = None
 
     @property
     def request_id(self) -> str:
@@ -52,6 +59,18 @@ class Sequence:
     @property
     def is_prefilling(self) -> bool:
         return self.num_computed < self.prefill_target
+
+    @property
+    def needs_transfer(self) -> bool:
+        """Its prompt is to be computed by a prefill, and is not here yet.
+
+        After a preemption it is computed here: the prefill has forgotten it.
+        """
+        return self.request.prefill is not None and not self.has_arrived
+
+    @property
+    def is_over(self) -> bool:
+        return self.finish_reason is not None
 
     def counters(self) -> SpecCounters:
         return SpecCounters(self.verify_steps, self.proposed_drafts, self.correct_drafts)

@@ -4,15 +4,22 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from inference_backend.engine.engine import Engine
 from inference_backend.engine.faults import FaultPlan, FaultRecord
 from inference_backend.engine.request import GenerationRequest, StepOutput
 from inference_backend.engine.snapshot import EngineSnapshot
-from inference_backend.errors import EngineBusy, EngineStopped, InvalidRequest
+from inference_backend.errors import (
+    BackendError,
+    EngineBusy,
+    EngineStopped,
+    InvalidRequest,
+    TransferFailed,
+)
+from inference_backend.kv.sanitizer import SanitizerRecord
 
 log = logging.getLogger(__name__)
 
@@ -25,14 +32,28 @@ class _Listener:
     queue: "asyncio.Queue[StepOutput | None]"
 
 
+class Gate(Protocol):
+    """What a request must pass before the engine takes it."""
+
+    async def enter(self, request: GenerationRequest) -> None:
+        """Raises ``BackendError`` if it must not pass."""
+        ...
+
+    def refuse(self, request: GenerationRequest, message: str) -> None:
+        """It passed, and the engine did not take it."""
+        ...
+
+
 class EngineService:
     """The engine as the server sees it. All public methods may be called from any thread."""
 
     def __init__(self, engine: Engine, max_waiting: int) -> None:
         self._engine = engine
         self._max_waiting = max_waiting
+        self.gate: Gate | None = None
         self._listeners: dict[str, _Listener] = {}
-        self._commands: deque[Callable[[], None]] = deque()
+        self._mailbox = engine.mailbox
+        self._mailbox.wake = self._notify
         self._wake = threading.Condition()
         self._is_stopping = False
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
@@ -54,8 +75,9 @@ class EngineService:
             InvalidRequest: the request could never be finished here.
             EngineBusy: the queue is full.
             EngineStopped: the loop is not running (any more).
+            TransferFailed: the prompt was computed elsewhere and did not arrive.
         """
-        listener = self._admit(request)
+        listener = await self._enter(request)
         self._send(lambda: self._engine.add(request))
         is_over = False
         try:
@@ -65,11 +87,24 @@ class EngineService:
                     is_over = True
                     raise EngineStopped("the engine stopped while this generation was running")
                 is_over = output.finish_reason is not None
+                if output.is_transfer_failure:
+                    raise TransferFailed(output.abort_message)
                 yield output
         finally:
             self._listeners.pop(request.request_id, None)
             if not is_over:
                 self._send(lambda: self._abort(request.request_id))
+
+    async def _enter(self, request: GenerationRequest) -> _Listener:
+        self._engine.check(request)
+        if self.gate is None:
+            return self._admit(request)
+        await self.gate.enter(request)
+        try:
+            return self._admit(request)
+        except BackendError as error:
+            self.gate.refuse(request, str(error))
+            raise
 
     def _admit(self, request: GenerationRequest) -> _Listener:
         """Refuses what cannot be served before the loop sees it; registers a listener else."""
@@ -89,7 +124,7 @@ class EngineService:
 
     @property
     def _num_queued(self) -> int:
-        return self._engine.num_waiting + len(self._commands)
+        return self._engine.num_waiting + len(self._mailbox)
 
     def abort(self, rid_prefix: str) -> int:
         """Aborts all generations whose id begins so; their streams end with finish reason abort."""
@@ -114,6 +149,9 @@ class EngineService:
     def fault_records(self) -> list[FaultRecord]:
         return self._engine.fault_records()
 
+    def sanitizer_records(self) -> list[SanitizerRecord]:
+        return self._engine.sanitizer_records()
+
     def _abort_where(self, is_meant: Callable[[str], bool]) -> int:
         doomed = [request_id for request_id in list(self._listeners) if is_meant(request_id)]
         for request_id in doomed:
@@ -126,8 +164,10 @@ class EngineService:
             self._deliver([output])
 
     def _send(self, command: Callable[[], None]) -> None:
+        self._mailbox.post(command)
+
+    def _notify(self) -> None:
         with self._wake:
-            self._commands.append(command)
             self._wake.notify()
 
     def _run(self) -> None:
@@ -136,8 +176,8 @@ class EngineService:
         A failing step ends the service: a cache in an unknown state must not answer anybody.
         """
         try:
-            while self._wait_for_work():
-                if self._engine.has_work:
+            with self._engine.own_stream():
+                while self._wait_for_work():
                     self._deliver(self._engine.step())
         except Exception:
             log.exception("the engine's loop died")
@@ -152,12 +192,9 @@ class EngineService:
         False ends the loop.
         """
         with self._wake:
-            while not (self._commands or self._engine.has_work or self._is_stopping):
+            while not (self._mailbox or self._engine.can_step or self._is_stopping):
                 self._wake.wait()
-            commands = list(self._commands)
-            self._commands.clear()
-        for command in commands:
-            command()
+        self._mailbox.run()
         return not self._is_stopping
 
     def _deliver(self, outputs: list[StepOutput]) -> None:

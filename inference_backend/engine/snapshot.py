@@ -1,6 +1,9 @@
 """The engine's numbers at one moment, for metrics and information routes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from inference_backend.hicache.numbers import HostNumbers
+from inference_backend.kv.labels import Corruption
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,6 +15,9 @@ class EngineSnapshot:
             ``pages_free``).
         max_context: longest sequence that this engine accepts, in tokens.
         is_alive: the loop runs.
+        host: ``None`` without a host tier.
+        corrupted_tokens_total: tokens by the sanitizer's kinds; empty if it is off.
+        corrupted_generations_total: generations that had any.
     """
 
     running: int
@@ -31,3 +37,6 @@ class EngineSnapshot:
     num_drafts: int
     max_context: int
     is_alive: bool
+    corrupted_tokens_total: dict[Corruption, int] = field(default_factory=dict)
+    corrupted_generations_total: int = 0
+    host: HostNumbers | None = None

@@ -1,41 +1,15 @@
 """Attention over paged keys and values, in plain torch: the reference, and the CPU's way."""
 
-from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from inference_backend.kv.group import Group
+from inference_backend.kv.page_check import page_check
 from inference_backend.kv.store import KvStore
 from inference_backend.model.transformer import Attend
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Sequences that bring the same number of tokens each.
-
-    Token ``r`` of sequence ``b`` is row ``b * width + r`` of the group; it stands at ``first[b] +
-    r`` and sees everything up to itself.
-
-    Attributes:
-        page_table: ``[B, P]`` pages of each sequence, padded with 0.
-        first: ``[B]`` position of each sequence's first token.
-        width: tokens a sequence.
-    """
-
-    page_table: Tensor
-    first: Tensor
-    width: int
-
-    def positions(self) -> Tensor:
-        """Position of every row ``[B * width]``."""
-        return (self.first[:, None] + torch.arange(self.width, device=self.first.device)).flatten()
-
-    def pages(self, positions: Tensor, page_size: int) -> Tensor:
-        """Page of every row ``[B * width]``."""
-        index = positions.view(-1, self.width) // page_size
-        return self.page_table.gather(1, index).flatten()
 
 
 class AttentionBackend(Protocol):
@@ -66,13 +40,17 @@ class TorchAttention:
         zero = torch.zeros((), dtype=store.data.dtype, device=positions.device)
         mask = torch.where(visible, zero, float("-inf"))[:, None]
 
+        check = page_check(store, group)
         masks: list[Tensor] = []  # one, repeated by the first layer for all of them
 
         def attend(layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
             store.write(layer, pages, offsets, key, value)
+            check.wrote(layer)
             kv_heads, groups = key.shape[1], query.shape[1] // key.shape[1]
             stored = store.data[layer]
+            check.before(layer)
             gathered = stored.index_select(0, table).view(count, used, *stored.shape[1:])
+            check.after(layer)
             # [B, P, 2, page, kv_heads, head_dim] -> two of [B, kv_heads, P * page, head_dim]
             keys, values = (gathered[:, :, part].flatten(1, 2).transpose(1, 2) for part in (0, 1))
             # The query heads that share a key head become rows of one product.

@@ -11,10 +11,10 @@ class OutOfPages(Exception):
 class PagePool:
     """Reference counts of pages ``1 … num_pages``. Page 0 is scratch: padding rows write there.
 
-    A page is *free*, *held* (one or more holders), or *cached* (no holder, but its content may be
-    wanted again). Cached pages are evicted in the order in which they were let go. Holders let
-    their pages go from the last to the first, so a page is never evicted before those that continue
-    it.
+    A page is *free*, *held* (one or more holders), *cached* (no holder, but its content may be
+    wanted again), or *retired* (never used again). Cached pages are evicted in the order in which
+    they were let go. Holders let their pages go from the last to the first, so a page is never
+    evicted before those that continue it.
     """
 
     def __init__(self, num_pages: int, on_evict: Callable[[int], None]) -> None:
@@ -23,6 +23,11 @@ class PagePool:
         self._holders = [0] * (num_pages + 1)
         self._cached: OrderedDict[int, None] = OrderedDict()
         self._on_evict = on_evict
+        self._retired: set[int] = set()
+
+    @property
+    def num_retired(self) -> int:
+        return len(self._retired)
 
     @property
     def num_free(self) -> int:
@@ -71,12 +76,19 @@ class PagePool:
             else:
                 self._free.append(page)
 
+    def retire(self, page: int) -> None:
+        """Takes a page with one holder out for good: somebody may still write to it."""
+        assert self._holders[page] == 1, f"page {page} is shared and cannot be retired"
+        self._holders[page] = 0
+        self._retired.add(page)
+
     def check_integrity(self) -> None:
         """Asserts that every page is in exactly one state."""
         free, cached = set(self._free), set(self._cached)
         held = {page for page, count in enumerate(self._holders) if count > 0}
         assert len(free) == len(self._free), "a page is free twice"
-        assert len(free) + len(cached) + len(held) == len(free | cached | held), (
+        states = free | cached | held | self._retired
+        assert len(free) + len(cached) + len(held) + len(self._retired) == len(states), (
             "a page is in two states"
         )
-        assert free | cached | held == set(range(1, self.num_pages + 1)), "a page is lost"
+        assert states == set(range(1, self.num_pages + 1)), "a page is lost"

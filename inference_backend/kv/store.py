@@ -1,21 +1,31 @@
 """The tensors of the paged KV cache. Which page is whose is not known here."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
+from inference_backend.kv.blocks import PagedBlocks
+from inference_backend.kv.epochs import Mover, tag_of
 from inference_backend.model.shape import LlamaShape
 
 
 class KvStore:
     """Keys and values of all layers, the draft head's layer last.
 
+    Pages lie in blocks with tags, see ``blocks``; the index cache of sparse attention has its own.
+
     Attributes:
-        data: ``[layers + 1, pages + 1, 2, page_size, kv_heads, head_dim]``; index 0 of the third
-            dimension is the key, 1 the value. Page 0 is scratch.
+        blocks: ``[layers + 1, pages + 1, block_bytes]`` bytes: all of it, as transfers move it.
+        data: ``[layers + 1, pages + 1, 2, page_size, kv_heads, head_dim]``, a view; index 0 of the
+            third dimension is the key, 1 the value. Page 0 is scratch.
+        heads, tails: ``[layers + 1, pages + 1]`` the two tags, views.
         tail_hidden: ``[pages + 2, hidden]``, the target's hidden state at the last position of each
             full page. The draft head continues from it where a prefix was found or a chunk ended.
             Row 0 is the state before the first token: zeros. The row after the last page is
             scratch.
+        index: the index keys ``[layers, pages + 1, page_size, index_dim]``; ``None`` without sparse
+            attention.
     """
 
     def __init__(
@@ -25,14 +35,20 @@ class KvStore:
         page_size: int,
         device: torch.device,
         dtype: torch.dtype,
+        index_dim: int | None = None,
     ) -> None:
         self.num_layers, self.num_pages, self.page_size = shape.num_layers, num_pages, page_size
         self.device = device
-        self.data = torch.zeros(
-            (shape.num_layers + 1, num_pages + 1, 2, page_size, shape.num_kv_heads, shape.head_dim),
-            device=device,
-            dtype=dtype,
-        )
+        page_shape = (2, page_size, shape.num_kv_heads, shape.head_dim)
+        kv = PagedBlocks(shape.num_layers + 1, num_pages, page_size, page_shape, device, dtype)
+        self.kv, self.blocks, self.data, self.words = kv, kv.blocks, kv.data, kv.words
+        self.heads, self.tails = kv.heads, kv.tails
+        self.index: PagedBlocks | None = None
+        if index_dim is not None:
+            index_shape = (page_size, index_dim)
+            self.index = PagedBlocks(
+                shape.num_layers, num_pages, page_size, index_shape, device, dtype
+            )
         self.tail_hidden = torch.zeros(
             (num_pages + 2, shape.hidden_size), device=device, dtype=dtype
         )
@@ -42,6 +58,16 @@ class KvStore:
         stored = self.data[layer]
         stored[pages, 0, offsets] = key
         stored[pages, 1, offsets] = value
+
+    def write_index(self, layer: int, pages: Tensor, offsets: Tensor, keys: Tensor) -> None:
+        """Stores index keys ``[N, index_dim]`` at ``(pages [N], offsets [N])``."""
+        assert self.index is not None
+        self.index.data[layer][pages, offsets] = keys
+
+    @property
+    def parts(self) -> list[PagedBlocks]:
+        """Everything that is paged and tagged."""
+        return [self.kv] if self.index is None else [self.kv, self.index]
 
     def keep_tails(self, hidden: Tensor, pages: Tensor, positions: Tensor) -> None:
         """Keeps the rows of ``hidden [N, hidden]`` that stand at the last position of their page.
@@ -61,10 +87,20 @@ class KvStore:
             layer[pages] = (noise.to(self.device) * spread).to(layer.dtype)
 
     def zero_layers(self, pages: list[int], layers: list[int]) -> None:
-        """Zeroes the pages in the given layers."""
+        """Zeroes the pages in the given layers, tags too: nothing was ever written there."""
         for layer in layers:
-            self.data[layer, pages] = 0
+            for part in self.parts:
+                if layer < len(part.blocks):
+                    part.blocks[layer, pages] = 0
 
     def copy_pages(self, sources: list[int], targets: list[int]) -> None:
-        """Copies whole pages in every layer."""
-        self.data[:, targets] = self.data[:, sources]
+        """Copies whole pages in every layer, with their tags."""
+        for part in self.parts:
+            part.blocks[:, targets] = part.blocks[:, sources]
+
+    def tag_pages(self, pages: Sequence[int], epochs: Sequence[int], mover: Mover) -> None:
+        """Says that the pages were written, in every layer, for these allocations."""
+        tags = torch.tensor([tag_of(epoch, mover) for epoch in epochs], device=self.device)
+        for part in self.parts:
+            part.heads[:, list(pages)] = tags
+            part.tails[:, list(pages)] = tags

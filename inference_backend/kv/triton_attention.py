@@ -11,7 +11,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from inference_backend.kv.attention import Group
+from inference_backend.kv.epochs import MOVER_BITS
+from inference_backend.kv.group import Group
 from inference_backend.kv.store import KvStore
 from inference_backend.model.transformer import Attend
 
@@ -25,17 +26,25 @@ def _store_kernel(  # type: ignore[no-untyped-def]
     value,
     data,
     page_table,
+    expected,
+    words,
     first,
     width,
     key_stride,
     value_stride,
     table_stride,
     page_stride,
+    word_stride,
     page_size: tl.constexpr,
     row_size: tl.constexpr,
     block_size: tl.constexpr,
+    is_checked: tl.constexpr,
+    mover_bits: tl.constexpr,
 ):
-    """One program a token: copies its key and value (``row_size`` numbers each) into its page."""
+    """One program a token: copies its key and value (``row_size`` numbers each) into its page.
+
+    A page's first token claims the page: it writes the tags.
+    """
     token = tl.program_id(0)
     sequence = token // width
     position = tl.load(first + sequence) + token % width
@@ -46,6 +55,11 @@ def _store_kernel(  # type: ignore[no-untyped-def]
     tl.store(base, tl.load(key + token * key_stride + column, inside), inside)
     new_value = tl.load(value + token * value_stride + column, inside)
     tl.store(base + page_size * row_size, new_value, inside)
+    if is_checked:  # noqa: SIM102  # a constant: the kernel is made without it
+        if position % page_size == 0:
+            epoch = tl.load(expected + sequence * table_stride + position // page_size)
+            tl.store(words + page * word_stride, epoch << mover_bits)
+            tl.store(words + page * word_stride + word_stride - 1, epoch << mover_bits)
 
 
 @triton.jit  # type: ignore[untyped-decorator]
@@ -53,6 +67,9 @@ def _attend_kernel(  # type: ignore[no-untyped-def]
     query,
     data,
     page_table,
+    expected,
+    words,
+    flags,
     first,
     out,
     width,
@@ -60,6 +77,7 @@ def _attend_kernel(  # type: ignore[no-untyped-def]
     out_stride,
     table_stride,
     page_stride,
+    word_stride,
     scale,
     share: tl.constexpr,
     page_size: tl.constexpr,
@@ -67,10 +85,13 @@ def _attend_kernel(  # type: ignore[no-untyped-def]
     head_size: tl.constexpr,
     row_block: tl.constexpr,
     key_block: tl.constexpr,
+    is_checked: tl.constexpr,
+    mover_bits: tl.constexpr,
 ):
     """One program: a block of (token, query head) rows of one sequence that share one key head.
 
     Row ``m`` is token ``m // share`` of the sequence and query head ``m % share`` of the key head.
+    If ``is_checked``, the tags of every page are compared where it is read, see ``page_check``.
     """
     sequence = tl.program_id(0)
     kv_head = tl.program_id(1)
@@ -88,6 +109,7 @@ def _attend_kernel(  # type: ignore[no-untyped-def]
     highest = tl.full([row_block], -1e30, tl.float32)
     total = tl.zeros([row_block], tl.float32)
     summed = tl.zeros([row_block, head_size], tl.float32)
+    wrong = tl.zeros([key_block], tl.int32)
     for start in range(0, limit, key_block):
         position = start + tl.arange(0, key_block)
         is_key = position < limit
@@ -97,6 +119,12 @@ def _attend_kernel(  # type: ignore[no-untyped-def]
             + (position % page_size) * (kv_heads * head_size)
             + kv_head * head_size
         )
+        if is_checked:
+            place = expected + sequence * table_stride + position // page_size
+            epoch = tl.load(place, is_key, 0)
+            tag = words + page * word_stride
+            last_tag = tl.load(tag + word_stride - 1, is_key, 0, volatile=True)
+            wrong |= (is_key & ((last_tag >> mover_bits) != epoch)).to(tl.int32)
         where = data + slot[:, None] + dim[None, :]
         k = tl.load(where, is_key[:, None], 0.0)
         score = tl.dot(q, tl.trans(k), input_precision="ieee") * scale
@@ -110,6 +138,12 @@ def _attend_kernel(  # type: ignore[no-untyped-def]
         summed += tl.dot(weight.to(v.dtype), v, input_precision="ieee")
         total = total * shrink + tl.sum(weight, 1)
         highest = new_highest
+        if is_checked:
+            first_tag = tl.load(tag, is_key, 0, volatile=True)
+            wrong |= (is_key & ((first_tag >> mover_bits) != epoch)).to(tl.int32)
+    if is_checked:  # noqa: SIM102
+        if tl.max(wrong, 0) != 0:
+            tl.store(flags + sequence, 1)
     result = summed / total[:, None]
     target = rows[:, None] * out_stride + head[:, None] * head_size + dim[None, :]
     tl.store(out + target, result.to(out.dtype.element_ty), is_row[:, None])
@@ -127,13 +161,17 @@ class TritonAttention:
     def bind(self, group: Group) -> Attend:
         store, width = self.store, group.width
         count, table_stride = group.page_table.shape[0], group.page_table.stride(0)
-        page_stride = store.data.stride(1)
+        page_stride, word_stride = store.data.stride(1), store.words.stride(1)
+        is_checked = group.expected is not None
+        # Without the check the kernels do not look at these.
+        expected = group.page_table if group.expected is None else group.expected
+        flags = group.first if group.flags is None else group.flags
 
         def attend(layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
             kv_heads, head_dim = key.shape[1:]
             share = query.shape[1] // kv_heads
-            data = store.data[layer]
-            _write(key, value, data, group, table_stride, page_stride, store.page_size)
+            data, words = store.data[layer], store.words[layer]
+            _write(key, value, layer, store, group)
             out = torch.empty(query.shape, dtype=query.dtype, device=query.device)
             rows = max(16, min(ROWS_A_BLOCK, triton.next_power_of_2(width * share)))
             grid = (count, kv_heads, triton.cdiv(width * share, rows))
@@ -141,6 +179,9 @@ class TritonAttention:
                 query,
                 data,
                 group.page_table,
+                expected,
+                words,
+                flags,
                 group.first,
                 out,
                 width,
@@ -148,6 +189,7 @@ class TritonAttention:
                 out.stride(0),
                 table_stride,
                 page_stride,
+                word_stride,
                 head_dim**-0.5,
                 share=share,
                 page_size=store.page_size,
@@ -155,6 +197,8 @@ class TritonAttention:
                 head_size=head_dim,
                 row_block=rows,
                 key_block=KEYS_A_BLOCK,
+                is_checked=is_checked,
+                mover_bits=MOVER_BITS,
                 num_warps=4,
             )
             return out
@@ -162,30 +206,27 @@ class TritonAttention:
         return attend
 
 
-def _write(
-    key: Tensor,
-    value: Tensor,
-    data: Tensor,
-    group: Group,
-    table_stride: int,
-    page_stride: int,
-    page_size: int,
-) -> None:
+def _write(key: Tensor, value: Tensor, layer: int, store: KvStore, group: Group) -> None:
     row = key.shape[1] * key.shape[2]
     _launch(_store_kernel, (key.shape[0],))(
         key,
         value,
-        data,
+        store.data[layer],
         group.page_table,
+        group.page_table if group.expected is None else group.expected,
+        store.words[layer],
         group.first,
         group.width,
         key.stride(0),
         value.stride(0),
-        table_stride,
-        page_stride,
-        page_size=page_size,
+        group.page_table.stride(0),
+        store.data.stride(1),
+        store.words.stride(1),
+        page_size=store.page_size,
         row_size=row,
         block_size=triton.next_power_of_2(row),
+        is_checked=group.expected is not None,
+        mover_bits=MOVER_BITS,
         num_warps=2,
     )
 

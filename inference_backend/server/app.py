@@ -6,6 +6,8 @@ every chunk, cumulative, together with ``completion_tokens``. A step whose text 
 a character, the start of a stop string) still sends its chunk, with empty text.
 """
 
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, Request, Response
@@ -19,10 +21,14 @@ from inference_backend.server.generation import GenerationRoute
 from inference_backend.server.info import build_info_router, package_version
 from inference_backend.server.jobs import Jobs
 from inference_backend.server.ports import Generator, ServedModel
+from inference_backend.server.sanitizer_details import build_sanitizer_router
 from inference_backend.server.tokenizer import HubTokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
 def build_app(
@@ -30,12 +36,21 @@ def build_app(
     tokenizer: "PreTrainedTokenizerBase",
     model: ServedModel,
     admin_key: str | None = None,
+    *,
+    lifespan: Lifespan | None = None,
 ) -> FastAPI:
-    """Builds the app around a started engine; the caller starts and stops the engine."""
+    """Builds the app around an engine; the caller starts and stops the engine.
+
+    ``lifespan``: what lives as long as the web server.
+    """
     text = HubTokenizer(tokenizer)
     jobs = Jobs(text, model)
     app = FastAPI(
-        title="specwatch backend", version=package_version(), docs_url=None, redoc_url=None
+        title="specwatch backend",
+        version=package_version(),
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
     )
     for path, read_job, error_format in (
         ("/generate", jobs.of_native, native_error),
@@ -46,6 +61,7 @@ def build_app(
         app.router.routes.append(Route(path, route, methods=["POST"]))
     app.include_router(build_info_router(service, model))
     app.include_router(build_drill_router(service, admin_key))
+    app.include_router(build_sanitizer_router(service, admin_key))
     app.add_exception_handler(HTTPException, answer_http_error)
     return app
 

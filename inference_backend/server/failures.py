@@ -5,7 +5,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from inference_backend.errors import BackendError, EngineBusy, EngineStopped, InvalidRequest
+from inference_backend.errors import (
+    BackendError,
+    EngineBusy,
+    EngineStopped,
+    InvalidRequest,
+    TransferFailed,
+)
 
 
 class UnknownModel(BackendError):
@@ -28,6 +34,7 @@ FAILURES: Mapping[type[BackendError], Failure] = {
     UnknownModel: Failure(404, "invalid_request_error", "model_not_found", False),
     BodyTooLarge: Failure(413, "invalid_request_error", "request_too_large", False),
     EngineBusy: Failure(503, "service_unavailable_error", "engine_busy", True),
+    TransferFailed: Failure(503, "service_unavailable_error", "kv_transfer_failed", True),
     EngineStopped: Failure(503, "service_unavailable_error", "engine_stopped", True),
 }
 INTERNAL = Failure(500, "internal_error", None, True)

@@ -10,7 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from inference_backend.errors import InvalidRequest
 from inference_backend.server.failures import native_error
 from inference_backend.server.metrics import build_registry
-from inference_backend.server.ports import Generator, ServedModel
+from inference_backend.server.ports import Generator, Role, ServedModel
 from inference_backend.server.wire import AbortBody, decode_body
 
 
@@ -83,6 +83,7 @@ def server_fields(service: Generator, model: ServedModel) -> dict[str, Any]:
         "speculative_num_draft_tokens": snapshot.num_drafts + 1,
         "speculative_eagle_topk": 1,
         "kv_pages": snapshot.pages_total,
+        "disaggregation_mode": "null" if model.role is Role.UNIFIED else model.role.value,
     }
 
 

@@ -1,20 +1,27 @@
 """Composes one replica: model, engine, app, web server. Returns when it was told to stop."""
 
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import torch
 import uvicorn
 
-from inference_backend.engine.build import build_service
+from inference_backend.disaggregation.roles import DecodeRole, PrefillRole
+from inference_backend.disaggregation.serving import make_role, start_role
+from inference_backend.engine.build import build_engine
 from inference_backend.engine.faults import FaultKind, FaultPlan
 from inference_backend.engine.options import EngineOptions
+from inference_backend.engine.service import EngineService
+from inference_backend.hicache.readiness import LoadSync
+from inference_backend.kv.sanitizer import SanitizerMode
 from inference_backend.model.progress import ProgressBar
 from inference_backend.model.source import load_model_files
 from inference_backend.model.weights import load_tokenizer, load_weights
-from inference_backend.server.app import build_app
+from inference_backend.server.app import Lifespan, build_app
 from inference_backend.server.options import BackendOptions
-from inference_backend.server.ports import ServedModel
+from inference_backend.server.ports import Role, ServedModel
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -36,15 +43,34 @@ def run(options: BackendOptions) -> None:
         folder = load_model_files(options.model, progress)
     weights = load_weights(folder)
     tokenizer = load_tokenizer(folder)
-    service = build_service(weights, engine_options(options))
+    engine = build_engine(weights, engine_options(options))
+    service = EngineService(engine, options.max_waiting)
     service.set_faults(fault_plan(options))
+    service.gate = role = make_role(engine, options)
     model = served_model(weights.config, options, service.snapshot().max_context)
-    app = build_app(service, tokenizer, model, options.admin_key)
+    app = build_app(service, tokenizer, model, options.admin_key, lifespan=lifespan(role, options))
     service.start()
     try:
         serve(app, options)
     finally:
         service.stop(ENGINE_STOP_SECONDS)
+
+
+def lifespan(role: PrefillRole | DecodeRole | None, options: BackendOptions) -> Lifespan:
+    """The role's connections live as long as the web server's loop."""
+
+    @asynccontextmanager
+    async def live(_: "FastAPI") -> AsyncIterator[None]:
+        if role is None:
+            yield
+            return
+        await start_role(role, options)
+        try:
+            yield
+        finally:
+            await role.stop()
+
+    return live
 
 
 def serve(app: "FastAPI", options: BackendOptions) -> None:
@@ -71,6 +97,12 @@ def engine_options(options: BackendOptions) -> EngineOptions:
         draft_head=options.draft_head,
         draft_vocabulary=options.draft_vocabulary or None,
         cuda_graphs=options.cuda_graphs,
+        sanitizer=SanitizerMode(options.kv_sanitizer),
+        attention=options.attention,
+        index_topk=options.index_topk,
+        indexer=options.indexer,
+        host_kv_tokens=options.host_kv_tokens,
+        load_sync=LoadSync(options.load_sync),
     )
 
 
@@ -87,4 +119,5 @@ def served_model(shape: "LlamaShape", options: BackendOptions, engine_context: i
         max_context=min(shape.max_context, engine_context),
         vocab_size=shape.vocab_size,
         created=int(time.time()),
+        role=Role(options.role),
     )

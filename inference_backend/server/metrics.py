@@ -1,22 +1,25 @@
 """Prometheus metrics: numbers of the engine, read at scrape. Nothing is counted here."""
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from inference_backend.engine.snapshot import EngineSnapshot
+from inference_backend.hicache.numbers import HostNumbers
+
+Numbers = TypeVar("Numbers")
 
 
-class Entry(NamedTuple):
+class Entry(NamedTuple, Generic[Numbers]):
     """One metric. Counters are named without ``_total``, which the exposition adds."""
 
     name: str
     is_counter: bool
     help: str
-    read: Callable[[EngineSnapshot], float]
+    read: Callable[[Numbers], float]
 
 
 def token_usage(snapshot: EngineSnapshot) -> float:
@@ -43,7 +46,7 @@ SINCE_START = (
     "since the start (SGLang: over its last log interval); for a window use rate() of the counters"
 )
 
-CATALOG: tuple[Entry, ...] = (
+CATALOG: tuple[Entry[EngineSnapshot], ...] = (
     Entry(
         "sglang:num_running_reqs",
         False,
@@ -135,10 +138,50 @@ CATALOG: tuple[Entry, ...] = (
         lambda s: s.pages_cached,
     ),
     Entry(
+        "specwatch_engine_corrupted_requests",
+        True,
+        "Generations with tokens computed from wrong KV cache (KV sanitizer).",
+        lambda s: s.corrupted_generations_total,
+    ),
+    Entry(
         "specwatch_engine_alive",
         False,
         "1 while the engine's loop runs.",
         lambda s: float(s.is_alive),
+    ),
+)
+
+
+HOST_CATALOG: tuple[Entry[HostNumbers], ...] = (
+    Entry(
+        "specwatch_engine_host_pages",
+        False,
+        "Pages that the host tier can hold.",
+        lambda h: h.pages_total,
+    ),
+    Entry(
+        "specwatch_engine_host_used_pages",
+        False,
+        "Pages of evicted prefixes in the host tier.",
+        lambda h: h.pages_used,
+    ),
+    Entry(
+        "specwatch_engine_host_stored_pages",
+        True,
+        "Evicted pages that were copied to the host tier.",
+        lambda h: h.stored_total,
+    ),
+    Entry(
+        "specwatch_engine_host_loaded_pages",
+        True,
+        "Pages that came back from the host tier.",
+        lambda h: h.loaded_total,
+    ),
+    Entry(
+        "specwatch_engine_host_failed_loads",
+        True,
+        "Loads from the host tier that failed, each with its request.",
+        lambda h: h.failed_loads_total,
     ),
 )
 
@@ -152,11 +195,33 @@ class EngineCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         snapshot = self._read_snapshot()
+        yield self._corrupted(snapshot)
         for entry in CATALOG:
             family = CounterMetricFamily if entry.is_counter else GaugeMetricFamily
             metric = family(entry.name, entry.help, labels=["model_name"])
             metric.add_metric([self._model_name], entry.read(snapshot))
             yield metric
+        if snapshot.host is not None:
+            yield from self._host(snapshot.host)
+
+    def _host(self, host: HostNumbers) -> Iterable[Metric]:
+        """Only where there is a host tier."""
+        for entry in HOST_CATALOG:
+            family = CounterMetricFamily if entry.is_counter else GaugeMetricFamily
+            metric = family(entry.name, entry.help, labels=["model_name"])
+            metric.add_metric([self._model_name], entry.read(host))
+            yield metric
+
+    def _corrupted(self, snapshot: EngineSnapshot) -> Metric:
+        """By kind; no sample at all while the sanitizer is off: off is not the same as none."""
+        metric = CounterMetricFamily(
+            "specwatch_engine_corrupted_tokens",
+            "Tokens computed from wrong KV cache, by what was wrong (KV sanitizer).",
+            labels=["model_name", "kind"],
+        )
+        for kind, tokens in snapshot.corrupted_tokens_total.items():
+            metric.add_metric([self._model_name, kind.value], tokens)
+        return metric
 
 
 def build_registry(

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from inference_backend.engine.request import FinishReason
+from inference_backend.server.sanitizer_details import sanitizer_fields
 from inference_backend.server.spec_details import spec_fields
 from inference_backend.server.textflow import Finish, TextStep
 
@@ -20,8 +21,8 @@ class NativeWriter:
     copy of them, not another encoding.
     """
 
-    def __init__(self, rid: str) -> None:
-        self._rid = rid
+    def __init__(self, rid: str, *, with_sanitizer: bool = False) -> None:
+        self._rid, self._with_sanitizer = rid, with_sanitizer
         self._started_at = time.monotonic()
         self._text = bytearray()
         self._ids = bytearray()
@@ -70,6 +71,8 @@ class NativeWriter:
             "cached_tokens": step.cached_tokens,
             **spec_fields(step.counters, step.completion_tokens),
         }
+        if self._with_sanitizer:
+            meta["kv_sanitizer"] = sanitizer_fields(step.labels)
         if step.finish is not None:
             meta["e2e_latency"] = time.monotonic() - self._started_at
         return meta

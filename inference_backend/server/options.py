@@ -44,6 +44,26 @@ class BackendOptions:
     kv_tokens: int | None = option(
         None, "tokens that the KV cache holds; left out: fitted to the memory"
     )
+    attention: str = option(
+        "dense",
+        "sparse: each token attends to the --index-topk tokens that a small indexer chooses",
+        "dense",
+        "sparse",
+    )
+    index_topk: int = option(512, "tokens that sparse attention chooses")
+    indexer: str | None = option(
+        None, "weights of the indexer; left out: the one shipped for the model"
+    )
+    host_kv_tokens: int = option(
+        0, "tokens of evicted prefixes that host memory keeps; 0 switches that off"
+    )
+    load_sync: str = option(
+        "full",
+        "what a layer waits for when a prefix comes back from host memory: all that it reads, or "
+        "(as shipped engines had it, a race) only keys and values, not the indexer's cache",
+        "full",
+        "kv-only",
+    )
     max_running: int = option(16, "requests computed at once; further ones wait")
     max_waiting: int = option(256, "requests that may wait; further ones get 503")
     chunk_tokens: int = option(
@@ -58,6 +78,42 @@ class BackendOptions:
         "foreign_pages",
     )
     fault_rate: float = option(0.5, "share of the generations that --fault damages")
+    kv_sanitizer: str = option(
+        "off",
+        "check the owner of every KV page where attention reads it: record labels the tokens of "
+        "wrong pages, stop ends the generation before one leaves",
+        "off",
+        "record",
+        "stop",
+    )
+    role: str = option(
+        "unified",
+        "prefill computes prompts into the pages of decode engines, over --transport",
+        "unified",
+        "prefill",
+        "decode",
+    )
+    transport: str = option(
+        "mooncake",
+        "how a prefill writes into a decode engine's pages: Mooncake's transfer engine between "
+        "processes and machines, local between engines of one process",
+        "mooncake",
+        "local",
+    )
+    bootstrap_port: int = option(8998, "prefill: port on which decode engines lend their pages")
+    bootstrap_seconds: float = option(
+        30.0, "prefill: how long a request waits for lent pages, and lent pages for their request"
+    )
+    prefill_budget_seconds: float = option(
+        60.0, "decode: what a prefill gets for a prompt before the request is given up"
+    )
+    abort_protocol: str = option(
+        "confirm",
+        "decode: when pages of a given-up request are used again. confirm: when the prefill says "
+        "that it has stopped writing. unsafe: at once, as engines shipped it (for drills)",
+        "confirm",
+        "unsafe",
+    )
     threads: int | None = option(None, "CPU threads; left out: as torch chooses")
     shutdown_seconds: float = option(30.0, "time that running answers get to end after SIGTERM")
     log_level: str = option(
@@ -70,10 +126,17 @@ class BackendOptions:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ValueError(f"{name} must be at least {least}, got {value}")
-        if not 0 <= self.port <= 65535:
-            raise ValueError(f"port must be from 0 to 65535, got {self.port}")
+        for name in ("port", "bootstrap_port"):
+            value = getattr(self, name)
+            if not 0 <= value <= 65535:
+                raise ValueError(f"{name} must be from 0 to 65535, got {value}")
         if not 0.0 <= self.fault_rate <= 1.0:
             raise ValueError(f"fault_rate must be from 0 to 1, got {self.fault_rate}")
+        if self.role == "decode" and (self.attention == "sparse" or self.host_kv_tokens):
+            raise ValueError(
+                "role decode has neither attention sparse nor host_kv_tokens: what comes from a "
+                "prefill are keys and values, without the indexer's cache"
+            )
 
 
 LEAST = {
@@ -81,9 +144,13 @@ LEAST = {
     "draft_vocabulary": 0,
     "page_size": 1,
     "kv_tokens": 1,
+    "index_topk": 1,
+    "host_kv_tokens": 0,
     "max_running": 1,
     "max_waiting": 0,
     "chunk_tokens": 1,
     "threads": 1,
+    "bootstrap_seconds": 0.0,
+    "prefill_budget_seconds": 0.0,
     "shutdown_seconds": 0.0,
 }

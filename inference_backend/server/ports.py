@@ -1,5 +1,6 @@
 """What the server needs of the engine and of the tokenizer. ``EngineService`` satisfies it."""
 
+import enum
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -7,6 +8,15 @@ from typing import Any, Protocol
 from inference_backend.engine.faults import FaultPlan, FaultRecord
 from inference_backend.engine.request import GenerationRequest, StepOutput
 from inference_backend.engine.snapshot import EngineSnapshot
+from inference_backend.kv.sanitizer import SanitizerRecord
+
+
+class Role(enum.StrEnum):
+    """What a replica does with a request."""
+
+    UNIFIED = "unified"  # all of it
+    PREFILL = "prefill"  # computes the prompt into a decode engine's pages
+    DECODE = "decode"
 
 
 class Generator(Protocol):
@@ -31,6 +41,8 @@ class Generator(Protocol):
     def faults(self) -> FaultPlan | None: ...
 
     def fault_records(self) -> list[FaultRecord]: ...
+
+    def sanitizer_records(self) -> list[SanitizerRecord]: ...
 
 
 class Tokenizer(Protocol):
@@ -70,3 +82,4 @@ class ServedModel:
     max_context: int
     vocab_size: int
     created: int  # unix time, seconds
+    role: Role = Role.UNIFIED

@@ -10,6 +10,7 @@ from inference_backend.engine.request import (
     SpecCounters,
     StepOutput,
 )
+from inference_backend.kv.labels import KvLabels
 from inference_backend.server.detokenize import Detokenizer
 from inference_backend.server.ports import Generator, Tokenizer
 from inference_backend.server.stopping import StopStrings
@@ -43,6 +44,7 @@ class TextStep:
     cached_tokens: int
     counters: SpecCounters
     finish: Finish | None
+    labels: KvLabels | None = None
 
 
 class TextFlow:
@@ -72,6 +74,7 @@ class TextFlow:
             cached_tokens=output.cached_tokens,
             counters=output.counters,
             finish=finish,
+            labels=output.labels,
         )
 
     def _push_tokens(self, tokens: tuple[int, ...], ends_in_stop_token: bool) -> tuple[str, int]:

@@ -36,7 +36,15 @@ class NativeSampling(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     stream_interval: int | None = None
 
 
-class NativeBody(msgspec.Struct, kw_only=True):
+class Bootstrap(msgspec.Struct, kw_only=True):
+    """What a router adds for a pair of a prefill and a decode engine; names as in SGLang."""
+
+    bootstrap_host: str | None = None
+    bootstrap_port: int | None = None
+    bootstrap_room: int | None = None
+
+
+class NativeBody(Bootstrap, kw_only=True):
     """POST /generate."""
 
     text: str | None = None
@@ -47,6 +55,7 @@ class NativeBody(msgspec.Struct, kw_only=True):
     cache_salt: str | None = None
     extra_key: str | None = None
     return_logprob: bool = False
+    return_kv_sanitizer: bool = False
 
 
 class StreamOptions(msgspec.Struct, kw_only=True):
@@ -54,7 +63,7 @@ class StreamOptions(msgspec.Struct, kw_only=True):
     continuous_usage_stats: bool = False
 
 
-class OpenAIBody(msgspec.Struct, kw_only=True):
+class OpenAIBody(Bootstrap, kw_only=True):
     """What /v1/chat/completions and /v1/completions share."""
 
     model: str | None = None

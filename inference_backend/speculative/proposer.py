@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from inference_backend.engine.decode_inputs import DecodeInputs, PrefillInputs
-from inference_backend.kv.attention import AttentionBackend, Group, bind_all
+from inference_backend.kv.attention import AttentionBackend, bind_all
+from inference_backend.kv.group import Group
 from inference_backend.kv.store import KvStore
 from inference_backend.model.packed import fast_linear
 from inference_backend.model.transformer import Transformer
@@ -64,11 +65,11 @@ class Proposer:
         Rows beyond ``accepted`` are computed and overwritten later.
         """
         group = inputs.group
-        after = Group(group.page_table, group.first + 1, group.width)
+        after = group.at(group.first + 1, group.width)
         out = self._read([after], hidden, tokens.flatten())
         row = torch.arange(accepted.shape[0], device=accepted.device)
         chosen = out[row * group.width + accepted]
-        chain = Group(group.page_table, after.first + accepted, 1)
+        chain = group.at(after.first + accepted, 1)
         self._chain(chain, chosen, inputs.slots, inputs.rows, inputs.uniforms[:, group.width :])
 
     def propose_after_prefill(self, inputs: PrefillInputs, hidden: Tensor, sampled: Tensor) -> None:
@@ -90,7 +91,7 @@ class Proposer:
             tail = self.store.tail_hidden[inputs.before[index]][None]
             if index in inputs.ended:
                 place = inputs.ended.index(index)
-                groups.append(Group(group.page_table, group.first, group.width + 1))
+                groups.append(group.at(group.first, group.width + 1))
                 previous += [tail, states]
                 tokens += [token_ids, sampled[place : place + 1]]
             else:
@@ -122,7 +123,7 @@ class Proposer:
             self._index[slots, depth] = index
             self.tokens[slots, depth] = chosen
             if depth + 1 < self.num_drafts:
-                at = Group(at.page_table, at.first + 1, 1)
+                at = at.at(at.first + 1, 1)
                 hidden = self._read([at], hidden, chosen)
 
     def _choose(

@@ -13,6 +13,8 @@ from inference_backend.engine.request import (
 )
 from inference_backend.engine.snapshot import EngineSnapshot
 from inference_backend.errors import BackendError
+from inference_backend.kv.labels import KvLabels
+from inference_backend.kv.sanitizer import SanitizerRecord
 
 NUM_DRAFTS = 3
 EMPTY_SNAPSHOT = EngineSnapshot(
@@ -46,6 +48,7 @@ class ScriptedService:
         stop_token: the token that ended it, the last of the last step, for ``STOP``.
         error: raised instead of the first step.
         late_error: raised after the last step instead of ending.
+        labels: what the sanitizer says, on every step.
     """
 
     steps: Sequence[Sequence[int]] = ()
@@ -53,6 +56,7 @@ class ScriptedService:
     stop_token: int | None = None
     error: BackendError | None = None
     late_error: BackendError | None = None
+    labels: KvLabels | None = None
     numbers: EngineSnapshot = EMPTY_SNAPSHOT
     records: list[FaultRecord] = field(default_factory=list)
     requests: list[GenerationRequest] = field(default_factory=list)
@@ -60,6 +64,7 @@ class ScriptedService:
     aborted: list[str] = field(default_factory=list)
     open_generations: int = 0
     plan: FaultPlan | None = None
+    corrupted: list[SanitizerRecord] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.hangs = asyncio.Event()  # it is out of steps and waits
@@ -105,6 +110,7 @@ class ScriptedService:
                     finish_reason=ending,
                     matched_token_id=self.stop_token if ending is FinishReason.STOP else None,
                     abort_message="Aborted" if ending is FinishReason.ABORT else None,
+                    labels=self.labels,
                 )
             )
         return outputs
@@ -128,3 +134,6 @@ class ScriptedService:
 
     def fault_records(self) -> list[FaultRecord]:
         return self.records
+
+    def sanitizer_records(self) -> list[SanitizerRecord]:
+        return self.corrupted

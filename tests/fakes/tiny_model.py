@@ -14,9 +14,12 @@ from inference_backend.engine.build import assemble
 from inference_backend.engine.decode_inputs import DecodeInputs
 from inference_backend.engine.engine import Engine
 from inference_backend.engine.options import EngineOptions, settle
+from inference_backend.hicache.readiness import LoadSync
+from inference_backend.kv.sanitizer import SanitizerMode
 from inference_backend.model.shape import LlamaShape
 from inference_backend.model.transformer import DecoderLayer, Transformer, build_transformer
 from inference_backend.model.weights import expected_shapes
+from inference_backend.sparse.indexer import Indexer
 from inference_backend.speculative.head import DraftHead, HeadShape
 from inference_backend.speculative.head_file import LoadedHead
 
@@ -97,6 +100,11 @@ def tiny_engine(
     run_step: RunStep | None = None,
     device: str = "cpu",
     cuda_graphs: bool = True,
+    sanitizer: SanitizerMode = SanitizerMode.OFF,
+    indexer: Indexer | None = None,
+    index_topk: int = 512,
+    host_pages: int = 0,
+    load_sync: LoadSync = LoadSync.FULL,
 ) -> Engine:
     """An engine around ``tiny_model(shape)``; ``run_step`` replaces the decoding."""
     model = tiny_model(shape, device=device)
@@ -111,8 +119,13 @@ def tiny_engine(
         max_running=max_running,
         chunk_tokens=chunk_tokens,
         draft_vocabulary=draft_vocabulary,
+        sanitizer=sanitizer,
+        attention="dense" if indexer is None else "sparse",
+        index_topk=index_topk,
+        host_kv_tokens=host_pages * page_size,
+        load_sync=load_sync,
     )
-    engine = assemble(model, head, settle(options, shape))
+    engine = assemble(model, head, settle(options, shape), indexer)
     if run_step is not None:
         engine.runner.run_step = run_step
     return engine

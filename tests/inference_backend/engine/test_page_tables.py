@@ -8,7 +8,7 @@ from tests.fakes.engine_runs import request
 
 def running(slot: int, pages: list[int]) -> Sequence:
     sequence = make_sequence(request(str(slot), [1]))
-    sequence.slot, sequence.lease = slot, Lease(pages, "")
+    sequence.slot, sequence.lease = slot, Lease(pages, [10 * p for p in pages], "", "")
     return sequence
 
 
@@ -24,7 +24,9 @@ def test_a_row_grows_with_its_lease() -> None:
     assert tables.rows([sequence]).tolist() == [[5]]
     assert sequence.lease is not None
     sequence.lease.pages += [8, 9]
+    sequence.lease.epochs += [80, 90]
     assert tables.rows([sequence]).tolist() == [[5, 8, 9]]
+    assert tables.expected([sequence]).tolist() == [[50, 80, 90]]
 
 
 def test_a_slot_with_another_lease_forgets_the_old_one() -> None:

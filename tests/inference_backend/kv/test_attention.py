@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from inference_backend.kv.attention import Group, TorchAttention
+from inference_backend.kv.attention import TorchAttention
+from inference_backend.kv.group import Group
 from inference_backend.kv.store import KvStore
 from tests.fakes.tiny_model import SHAPE
 

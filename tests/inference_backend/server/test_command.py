@@ -32,6 +32,11 @@ def test_help_shows_each_flag_and_an_example() -> None:
         (["--num-drafts", "-1"], "num_drafts must be at least 0"),
         (["--fault-rate", "2"], "fault_rate"),
         (["--device", "tpu"], "invalid choice"),
+        (["--index-topk", "0"], "index_topk must be at least 1"),
+        (["--host-kv-tokens", "-1"], "host_kv_tokens must be at least 0"),
+        (["--load-sync", "none"], "invalid choice"),
+        (["--role", "decode", "--attention", "sparse"], "role decode has neither"),
+        (["--role", "decode", "--host-kv-tokens", "64"], "role decode has neither"),
     ],
 )
 def test_wrong_flag_is_named(

@@ -7,6 +7,7 @@ import pytest
 
 from inference_backend.engine.faults import FaultKind, FaultPlan, FaultRecord
 from inference_backend.engine.request import FinishReason
+from inference_backend.hicache.numbers import HostNumbers
 from tests.fakes.generation import EMPTY_SNAPSHOT, ScriptedService
 from tests.inference_backend.server.conftest import Served
 
@@ -60,6 +61,24 @@ async def test_metrics_are_read_from_the_snapshot(serve: Serve) -> None:
         'sglang:num_retracted_requests_total{model_name="tiny"} 3.0',
         'specwatch_engine_free_pages{model_name="tiny"} 70.0',
     } <= {round_sample(line) for line in lines}
+
+
+async def test_the_host_tier_has_metrics_only_where_there_is_one(serve: Serve) -> None:
+    """No sample is not the same as zero."""
+    host = HostNumbers(
+        pages_total=100, pages_used=40, stored_total=70, loaded_total=30, failed_loads_total=1
+    )
+    without = await serve(ScriptedService()).client.get("/metrics")
+    assert "specwatch_engine_host" not in without.text
+    service = ScriptedService(numbers=replace(EMPTY_SNAPSHOT, host=host))
+    lines = set((await serve(service).client.get("/metrics")).text.splitlines())
+    assert {
+        'specwatch_engine_host_pages{model_name="tiny"} 100.0',
+        'specwatch_engine_host_used_pages{model_name="tiny"} 40.0',
+        'specwatch_engine_host_stored_pages_total{model_name="tiny"} 70.0',
+        'specwatch_engine_host_loaded_pages_total{model_name="tiny"} 30.0',
+        'specwatch_engine_host_failed_loads_total{model_name="tiny"} 1.0',
+    } <= lines
 
 
 def round_sample(line: str) -> str:

@@ -1,0 +1,414 @@
+"""Corrupted generations with and without the cure of the abort race, counted by the sanitizer.
+
+A prefill and a decode engine on one device, real prompts, open loop. Decode gives a request up when
+its prefill is later than the budget; under ``unsafe`` it takes the pages back at once, as engines
+shipped it, under ``confirm`` it waits for the prefill's word. The cells take turns, round by round.
+"""
+
+import argparse
+import asyncio
+import gzip
+import random
+import statistics
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.progress import Progress
+
+from benchmarks.generations import Recorder
+from benchmarks.loading import Subject, add_model_options, load_subject
+from benchmarks.results import Report, publish
+from inference_backend.disaggregation.handoff import AbortProtocol
+from inference_backend.disaggregation.messages import layout_of
+from inference_backend.disaggregation.roles import make_decode, make_prefill
+from inference_backend.disaggregation.transport import LocalTransport
+from inference_backend.engine.engine import Engine
+from inference_backend.engine.request import GenerationRequest, SamplingParams
+from inference_backend.engine.service import EngineService
+from inference_backend.errors import BackendError
+from inference_backend.kv.labels import Corruption
+from inference_backend.kv.sanitizer import SanitizerMode
+from inference_backend.speculative.openings import random_openings
+from monitor.interval import clopper_pearson
+
+HOST = "127.0.0.1"
+QUANTILES = (0.5, 0.99)
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One column of the experiment.
+
+    Attributes:
+        load: mean arrivals as a share of what the prefill can compute.
+        burst: how much higher the rate is in bursts, which take an eighth of the time.
+    """
+
+    protocol: AbortProtocol
+    name: str
+    load: float
+    burst: float
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What one cell gave, over all its rounds."""
+
+    requests: int = 0
+    given_up: int = 0
+    retired: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    first_token_seconds: list[float] = field(default_factory=list)
+    corrupted: dict[str, Counter[Corruption]] = field(default_factory=dict)
+    lines: list[str] = field(default_factory=list)
+
+    def row(self, cell: Cell) -> list[str]:
+        kinds = Counter(first_kind(kinds) for kinds in self.corrupted.values())
+        low, high = clopper_pearson(len(self.corrupted), self.requests)
+        rate = 1e4 * len(self.corrupted) / max(1, self.requests)
+        ordered = sorted(self.first_token_seconds)
+        p50, p99 = (ordered[int(q * (len(ordered) - 1))] * 1e3 for q in QUANTILES)
+        return [
+            cell.protocol.value,
+            cell.name,
+            f"{self.requests:,}",
+            f"{self.given_up:,}",
+            f"{len(self.corrupted)}",
+            f"{rate:.1f} ({1e4 * low:.1f} to {1e4 * high:.1f})",
+            ", ".join(f"{count} {kind}" for kind, count in kinds.most_common()) or "none",
+            f"{p50:.0f} / {p99:.0f}",
+            f"{self.tokens / self.seconds:,.0f}",
+            f"{self.retired}",
+        ]
+
+
+COLUMNS = (
+    "abort protocol",
+    "load",
+    "requests",
+    "given up",
+    "corrupted",
+    "per 10,000 (95 %)",
+    "kinds",
+    "first token p50 / p99, ms",
+    "tokens/s",
+    "pages retired",
+)
+
+
+def first_kind(kinds: Counter[Corruption]) -> str:
+    return next(kind.value for kind in Corruption if kinds[kind])
+
+
+class Bench:
+    """A pair of engines that answer requests one protocol at a time.
+
+    The engines stay; each round gets links of its own, so that nothing is carried over.
+    """
+
+    def __init__(self, subject: Subject, args: argparse.Namespace) -> None:
+        options: dict[str, Any] = {
+            "sanitizer": SanitizerMode(args.sanitizer),
+            "chunk_tokens": args.chunk_tokens,
+            "max_waiting": 1_000_000,
+        }
+        self.prefill = subject.engine(
+            kv_tokens=args.prefill_kv_tokens, max_running=args.at_once, **options
+        )
+        self.decode = subject.engine(
+            kv_tokens=args.decode_kv_tokens, max_running=args.at_once, **options
+        )
+        self.name = subject.weights.config.name
+        self.budget_seconds: float = args.budget_seconds
+        self._decode_text: Callable[[Sequence[int]], str] = lambda ids: str(
+            subject.tokenizer.decode(list(ids), skip_special_tokens=True)
+        )
+        self.keep_healthy: int = args.keep_healthy
+        self._numbers = iter(range(1, 10**9))
+
+    @asynccontextmanager
+    async def serving(self, protocol: AbortProtocol, budget: float) -> AsyncIterator["Front"]:
+        async with AsyncExitStack() as stack:
+            yield await self._start(stack, protocol, budget)
+
+    async def _start(
+        self, stack: AsyncExitStack, protocol: AbortProtocol, budget: float
+    ) -> "Front":
+        stores = [engine.runner.store for engine in (self.prefill, self.decode)]
+        layout = layout_of(stores[0], self.name)
+        prefill = make_prefill(self.prefill, LocalTransport(stores[0]), layout, 600.0)
+        decode = make_decode(self.decode, LocalTransport(stores[1]), layout, protocol, budget)
+        services = [EngineService(engine, 10**9) for engine in (self.prefill, self.decode)]
+        services[0].gate, services[1].gate = prefill, decode
+        port = await prefill.link.start(HOST, 0)
+        decode.link.start()
+        for service in services:
+            service.start()
+            stack.callback(service.stop, 30.0)
+        stack.push_async_callback(prefill.stop)
+        stack.push_async_callback(decode.stop)
+        return Front(services[0], services[1], (HOST, port), self.decode)
+
+    def texts(self, recorder: Recorder, onset: int | None) -> str:
+        return recorder.line(onset, self._decode_text)
+
+    def next_number(self) -> int:
+        return next(self._numbers)
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """What a router does: both legs of a request."""
+
+    prefill: EngineService
+    decode: EngineService
+    address: tuple[str, int]
+    engine: Engine
+
+    async def ask(
+        self, number: int, prompt: tuple[int, ...], sampling: SamplingParams, about: dict[str, Any]
+    ) -> tuple[Recorder, float | None, Counter[Corruption], int | None]:
+        """The record, seconds to the first token, corrupted tokens by kind, where they began.
+
+        Raises:
+            BackendError: decode gave it up.
+        """
+        name = f"r{number}"
+        leg = asyncio.ensure_future(self._compute(name, prompt, number))
+        recorder, first, labels = Recorder(about), None, None
+        started = time.monotonic()
+        wanted = GenerationRequest(name, prompt, sampling, "", self.address, number)
+        try:
+            async for output in self.decode.generate(wanted):
+                first = first or time.monotonic() - started
+                recorder.update(output)
+                labels = output.labels
+        finally:
+            await leg
+        if labels is None:
+            return recorder, first, Counter(), None
+        return recorder, first, Counter(labels.tokens), labels.first_token
+
+    async def _compute(self, name: str, prompt: tuple[int, ...], room: int) -> None:
+        """The prefill's leg. It is not told when decode gives up: that is the protocol's matter."""
+        sampling = SamplingParams(max_new_tokens=1, temperature=0.0, ignore_eos=True)
+        wanted = GenerationRequest(name, prompt, sampling, "", None, room)
+        try:
+            async for _ in self.prefill.generate(wanted):
+                pass
+        except BackendError:
+            pass
+
+
+def arrivals(count: int, rate: float, burst: float, rng: random.Random) -> list[float]:
+    """Seconds of each arrival: Poisson, an eighth of the time at ``burst`` times the other rate."""
+    calm = rate / (7 / 8 + burst / 8)
+    times, now, period = [], 0.0, 4.0
+    for _ in range(count):
+        is_burst = now % period > period * 7 / 8
+        now += rng.expovariate(calm * burst if is_burst else calm)
+        times.append(now)
+    return times
+
+
+async def run_round(
+    bench: Bench,
+    cell: Cell,
+    prompts: Sequence[tuple[int, ...]],
+    rate: float,
+    seed: int,
+    outcome: Outcome,
+    told: Callable[[], None],
+) -> None:
+    """One round of a cell: as many requests as there are prompts."""
+    rng = random.Random(seed)
+    times = arrivals(len(prompts), rate, cell.burst, rng)
+    retired = bench.decode.scheduler.cache.pool.num_retired
+    async with bench.serving(cell.protocol, bench.budget_seconds) as front:
+        started = time.monotonic()
+
+        async def one(prompt: tuple[int, ...], temperature: float, tokens: int) -> None:
+            number = bench.next_number()
+            sampling = SamplingParams(
+                max_new_tokens=tokens, temperature=temperature, seed=number, ignore_eos=True
+            )
+            about = {
+                "id": f"{cell.protocol}-{cell.name}-{number}",
+                "model": bench.name,
+                "num_drafts": bench.decode.runner.num_drafts,
+                "temperature": temperature,
+            }
+            outcome.requests += 1
+            try:
+                recorder, first, kinds, onset = await front.ask(number, prompt, sampling, about)
+            except BackendError:
+                outcome.given_up += 1
+                return
+            finally:
+                told()
+            outcome.tokens += len(recorder.token_ids)
+            if first is not None:
+                outcome.first_token_seconds.append(first)
+            keep(bench, outcome, recorder, kinds, onset)
+
+        tasks = []
+        for at, prompt in zip(times, prompts, strict=True):
+            await asyncio.sleep(max(0.0, started + at - time.monotonic()))
+            temperature = rng.choice((0.0, 0.7, 1.0))
+            tasks.append(asyncio.ensure_future(one(prompt, temperature, rng.choice((16, 32, 64)))))
+        await asyncio.gather(*tasks)
+        outcome.seconds += time.monotonic() - started
+    outcome.retired += bench.decode.scheduler.cache.pool.num_retired - retired
+
+
+def keep(
+    bench: Bench,
+    outcome: Outcome,
+    recorder: Recorder,
+    kinds: Counter[Corruption],
+    onset: int | None,
+) -> None:
+    """Every corrupted generation, and some healthy ones, for the detectors' table."""
+    if kinds:
+        outcome.corrupted[str(recorder.about["id"])] = kinds
+        recorder.about["fault"] = first_kind(kinds)
+        outcome.lines.append(bench.texts(recorder, onset))
+    elif len(outcome.lines) - len(outcome.corrupted) < bench.keep_healthy:
+        recorder.about["fault"] = "none"
+        outcome.lines.append(bench.texts(recorder, None))
+
+
+def make_prompts(subject: Subject, count: int, longest: int, seed: int) -> list[tuple[int, ...]]:
+    """Chat prompts of real sentences, lengths spread as in practice: many short, a few long."""
+    rng = random.Random(seed)
+    sentences = [text for text in random_openings(4000, seed=seed) if text]
+    pieces = [subject.tokenizer.encode(" " + text, add_special_tokens=False) for text in sentences]
+    opening = subject.tokenizer.encode("<|im_start|>user\n", add_special_tokens=False)
+    ending = subject.tokenizer.encode(
+        "<|im_end|>\n<|im_start|>assistant\n", add_special_tokens=False
+    )
+    prompts = []
+    for _ in range(count):
+        wanted = min(longest, max(24, int(rng.lognormvariate(5.3, 0.8))))
+        body: list[int] = []
+        while len(body) < wanted:
+            body += rng.choice(pieces)
+        prompts.append((*opening, *body[:wanted], *ending))
+    return prompts
+
+
+async def measure_capacity(bench: Bench, prompts: Sequence[tuple[int, ...]]) -> float:
+    """Requests a second that the pair answers when all of these come at once."""
+    cell = Cell(AbortProtocol.CONFIRM, "warm-up", 1.0, 1.0)
+    outcome = Outcome()
+    budget, bench.budget_seconds = bench.budget_seconds, 600.0
+    await run_round(bench, cell, prompts, 1e6, 0, outcome, lambda: None)  # graphs, kernels
+    outcome = Outcome()
+    await run_round(bench, cell, prompts, 1e6, 1, outcome, lambda: None)
+    bench.budget_seconds = budget
+    return outcome.requests / outcome.seconds
+
+
+async def run(args: argparse.Namespace, subject: Subject) -> dict[Cell, Outcome]:
+    bench = Bench(subject, args)
+    prompts = make_prompts(subject, args.requests, args.longest_prompt, args.seed)
+    capacity = await measure_capacity(bench, prompts[: args.warm_up])
+    print(f"capacity: {capacity:.1f} requests a second, all at once", flush=True)
+    cells = [
+        Cell(protocol, name, load, burst)
+        for name, load, burst in (("light", args.light, 1.0), ("heavy", args.heavy, args.burst))
+        for protocol in (AbortProtocol.UNSAFE, AbortProtocol.CONFIRM)
+        if name in args.loads
+    ]
+    outcomes = {cell: Outcome() for cell in cells}
+    size = -(-args.requests // args.rounds)
+    end = time.monotonic() + args.seconds
+    with Progress() as progress:
+        task = progress.add_task("", total=args.requests * len(cells))
+        for number in range(args.rounds):
+            part = prompts[number * size : (number + 1) * size]
+            order = cells if number % 2 else cells[::-1]
+            for cell in order:
+                progress.update(task, description=f"{cell.protocol} {cell.name}")
+                seed = args.seed + number
+                told = lambda: progress.advance(task)  # noqa: E731
+                rate = cell.load * capacity
+                await run_round(bench, cell, part, rate, seed, outcomes[cell], told)
+            if time.monotonic() > end:
+                break
+    return outcomes
+
+
+def report(outcomes: dict[Cell, Outcome], args: argparse.Namespace, subject: Subject) -> Report:
+    return Report(
+        name="races",
+        title=f"Corrupted generations by abort protocol and load, {subject.weights.config.name}",
+        device=args.device,
+        columns=COLUMNS,
+        rows=[outcome.row(cell) for cell, outcome in outcomes.items()],
+        notes=[
+            "Counted by the KV sanitizer: generations with a token that was computed from pages "
+            "which were not what the engine meant to read.",
+            f"One prefill and one decode engine in one process; budget {args.budget_seconds:g} s a "
+            f"prompt; KV {args.prefill_kv_tokens:,} and {args.decode_kv_tokens:,} tokens; at most "
+            f"{args.at_once} sequences a batch.",
+            f"Open loop: light is {args.light:.0%} of the capacity, Poisson; heavy is "
+            f"{args.heavy:.0%} with bursts of {args.burst:g} times the rate an eighth of the time.",
+            "Given up: the prefill was later than the budget; the client gets a 503.",
+        ],
+        raw={
+            f"{cell.protocol} {cell.name}": {
+                "corrupted": {name: dict(kinds) for name, kinds in outcome.corrupted.items()},
+                "first_token_ms": [
+                    round(1e3 * q, 2)
+                    for q in statistics.quantiles(outcome.first_token_seconds, n=100)
+                ],
+                "seconds": outcome.seconds,
+            }
+            for cell, outcome in outcomes.items()
+        },
+    )
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.races", description=__doc__)
+    parser.add_argument("--requests", type=int, default=200, help="of each cell")
+    parser.add_argument("--rounds", type=int, default=2, help="the cells take turns this often")
+    parser.add_argument("--seconds", type=float, default=3600.0, help="no new round after this")
+    parser.add_argument("--loads", nargs="+", default=["light", "heavy"])
+    parser.add_argument("--light", type=float, default=0.2, help="share of the capacity")
+    parser.add_argument("--heavy", type=float, default=0.9, help="share of the capacity")
+    parser.add_argument("--burst", type=float, default=3.0, help="rate in bursts, heavy load")
+    parser.add_argument("--budget-seconds", type=float, default=2.0, help="for a prompt")
+    parser.add_argument("--warm-up", type=int, default=40, help="requests to measure capacity with")
+    parser.add_argument("--at-once", type=int, default=16)
+    parser.add_argument("--chunk-tokens", type=int, default=256)
+    parser.add_argument("--prefill-kv-tokens", type=int, default=16_384)
+    parser.add_argument("--decode-kv-tokens", type=int, default=16_384)
+    parser.add_argument("--longest-prompt", type=int, default=1024, help="tokens")
+    parser.add_argument("--sanitizer", choices=["record", "stop"], default="record")
+    parser.add_argument("--keep-healthy", type=int, default=500, help="of each cell, in --out")
+    parser.add_argument("--out", type=Path, help="corrupted and some healthy generations, JSON")
+    parser.add_argument("--seed", type=int, default=1)
+    add_model_options(parser)
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse()
+    subject = load_subject(args)
+    outcomes = asyncio.run(run(args, subject))
+    if args.out is not None:
+        with gzip.open(args.out, "wt") as file:
+            file.writelines(line + "\n" for outcome in outcomes.values() for line in outcome.lines)
+    publish(report(outcomes, args, subject), write=args.write)
+
+
+if __name__ == "__main__":
+    main()

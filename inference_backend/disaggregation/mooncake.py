@@ -1,0 +1,137 @@
+"""KV pages over Mooncake's transfer engine: one-sided writes between processes or machines.
+
+Mooncake (https://github.com/kvcache-ai/Mooncake) is what SGLang and vLLM move their pages with. Its
+package is optional: ``pip install 'specwatch[mooncake]'`` (CPU memory, TCP; Debian's libibverbs1).
+"""
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from inference_backend.disaggregation.messages import Memory
+from inference_backend.disaggregation.transport import Ready, tags_to_write
+from inference_backend.errors import ModelUnavailable, TransferFailed
+from inference_backend.kv.store import KvStore
+
+STAGED_PAGES = 256
+
+
+class MooncakeTransport:
+    """One process's transfer engine with the store registered.
+
+    Raises:
+        ModelUnavailable: the package is missing, or its engine does not start.
+    """
+
+    def __init__(self, store: KvStore, host: str, protocol: str = "tcp") -> None:
+        try:
+            from mooncake.engine import (  # type: ignore[import-untyped]  # noqa: PLC0415  # optional
+                TransferEngine,
+            )
+        except ImportError as error:
+            raise ModelUnavailable(
+                f"--transport mooncake: {error}; pip install 'specwatch[mooncake]' "
+                "(Debian: libibverbs1)"
+            ) from error
+        self._store, self._engine = store, TransferEngine()
+        if self._engine.initialize(host, "P2PHANDSHAKE", protocol, "") != 0:
+            raise ModelUnavailable(f"Mooncake's transfer engine does not start on {host}")
+        self._session = f"{host}:{self._engine.get_rpc_port()}"
+        self._register(store.blocks)
+        self._register(store.tail_hidden)
+
+    def _register(self, tensor: torch.Tensor) -> None:
+        if self._engine.register_memory(tensor.data_ptr(), tensor.nbytes) != 0:
+            raise ModelUnavailable(f"Mooncake cannot register {tensor.nbytes} bytes of memory")
+
+    def describe(self) -> Memory:
+        return Memory(
+            transport="mooncake",
+            session=self._session,
+            blocks=self._store.blocks.data_ptr(),
+            tails=self._store.tail_hidden.data_ptr(),
+            pages=self._store.blocks.shape[1],
+        )
+
+    def reach(self, memory: Memory) -> "MooncakePages":
+        if memory.transport != "mooncake":
+            raise TransferFailed(
+                f"the decode side uses the transport {memory.transport}, this prefill mooncake"
+            )
+        staging = torch.empty((STAGED_PAGES, self._store.blocks.shape[2]), dtype=torch.uint8)
+        self._register(staging)
+        return MooncakePages(self._engine, self._store, memory, staging)
+
+    def close(self) -> None:
+        self._engine.unregister_memory(self._store.blocks.data_ptr())
+        self._engine.unregister_memory(self._store.tail_hidden.data_ptr())
+
+
+class MooncakePages:
+    """See ``RemotePages``. Pages are copied once, to put the target's tags beside the data."""
+
+    def __init__(self, engine: Any, store: KvStore, memory: Memory, staging: torch.Tensor) -> None:
+        self._engine, self._store, self._memory, self._staging = engine, store, memory, staging
+        self._lock = threading.Lock()
+
+    def write(
+        self,
+        layer: int,
+        sources: Sequence[int],
+        source_epochs: Sequence[int],
+        targets: Sequence[int],
+        target_epochs: Sequence[int],
+        ready: Ready,
+    ) -> None:
+        ready.wait(None)
+        self._check(targets)
+        for start in range(0, len(sources), STAGED_PAGES):
+            part = slice(start, start + STAGED_PAGES)
+            self._write_part(
+                layer, sources[part], source_epochs[part], targets[part], target_epochs[part]
+            )
+
+    def _write_part(
+        self,
+        layer: int,
+        sources: Sequence[int],
+        source_epochs: Sequence[int],
+        targets: Sequence[int],
+        target_epochs: Sequence[int],
+    ) -> None:
+        store, block = self._store, self._store.blocks.shape[2]
+        own = torch.tensor(sources, device=store.device)
+        with self._lock, torch.inference_mode():
+            staged = self._staging[: len(sources)]
+            staged.copy_(store.blocks[layer, own])
+            tags = tags_to_write(store, layer, own, source_epochs, target_epochs).cpu()
+            words = staged.view(torch.int64)
+            words[:, 0] = words[:, -1] = tags
+            base = self._memory.blocks + layer * self._memory.pages * block
+            self._send(
+                [staged.data_ptr() + index * block for index in range(len(targets))],
+                [base + page * block for page in targets],
+                block,
+            )
+
+    def write_tails(self, sources: Sequence[int], targets: Sequence[int], ready: Ready) -> None:
+        ready.wait(None)
+        tails = self._store.tail_hidden
+        size = tails.shape[1] * tails.element_size()
+        self._send(
+            [tails.data_ptr() + page * size for page in sources],
+            [self._memory.tails + page * size for page in targets],
+            size,
+        )
+
+    def _check(self, targets: Sequence[int]) -> None:
+        """A page number beyond the other side's store would be written into its other memory."""
+        if not all(0 < page < self._memory.pages for page in targets):
+            raise TransferFailed("an offer names pages that the decode side does not have")
+
+    def _send(self, here: list[int], there: list[int], size: int) -> None:
+        sizes = [size] * len(here)
+        if self._engine.batch_transfer_sync_write(self._memory.session, here, there, sizes) != 0:
+            raise TransferFailed(f"a write to {self._memory.session} failed")

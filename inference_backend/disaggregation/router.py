@@ -1,0 +1,181 @@
+"""The front of a disaggregated engine: sends each request to a prefill and a decode replica.
+
+It adds the fields that SGLang's router adds (``bootstrap_host``, ``bootstrap_port``,
+``bootstrap_room``), sends the same body to both, and passes the decode's answer on as it comes.
+"""
+
+import asyncio
+import itertools
+import random
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import msgspec
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from inference_backend.server.jobs import MAX_ROOM
+
+GENERATING = ("/generate", "/v1/chat/completions", "/v1/completions")
+HOP_BY_HOP = frozenset({"connection", "content-length", "keep-alive", "transfer-encoding"})
+TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=5.0)
+
+
+@dataclass(frozen=True, slots=True)
+class PrefillAddress:
+    """A prefill replica: its HTTP address, and where decode lends it pages."""
+
+    url: str
+    bootstrap_host: str
+    bootstrap_port: int
+
+
+class Router:
+    """Takes the pairs in turn; a retry of the same request meets another pair and a fresh room."""
+
+    def __init__(self, prefills: Sequence[PrefillAddress], decodes: Sequence[str]) -> None:
+        self._prefills = itertools.cycle(prefills)
+        self._decodes = itertools.cycle(decodes)
+        self._all = [*(prefill.url for prefill in prefills), *decodes]
+        self._first_decode = decodes[0]
+        self._session: aiohttp.ClientSession | None = None
+
+    @asynccontextmanager
+    async def live(self, _: Starlette) -> AsyncIterator[None]:
+        # Long streams: no limit of connections but the replicas' own queues.
+        connector = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(timeout=TIMEOUT, connector=connector) as session:
+            self._session = session
+            yield
+
+    async def generate(self, request: Request) -> Response:
+        """Both legs. What the prefill refuses is answered at once."""
+        try:
+            body: dict[str, Any] = msgspec.json.decode(await request.body(), type=dict[str, Any])
+        except msgspec.MsgspecError as error:
+            return failure(400, f"invalid request body: {error}")
+        prefill, decode = next(self._prefills), next(self._decodes)
+        body |= {
+            "bootstrap_host": prefill.bootstrap_host,
+            "bootstrap_port": prefill.bootstrap_port,
+            "bootstrap_room": random.randrange(MAX_ROOM),
+        }
+        content = msgspec.json.encode(body)
+        leg = asyncio.ensure_future(self._prefill(prefill.url + request.url.path, content))
+        answer = asyncio.ensure_future(self._post(decode + request.url.path, content))
+        try:
+            await asyncio.wait({leg, answer}, return_when=asyncio.FIRST_COMPLETED)
+            if not answer.done() and (refusal := leg.result()) is not None:
+                await drop(answer)
+                return refusal
+            response = await answer
+        except aiohttp.ClientError as error:
+            await asyncio.gather(drop(leg), drop(answer))
+            return failure(503, f"a replica cannot be reached: {error}")
+        except asyncio.CancelledError:
+            await asyncio.gather(drop(leg), drop(answer))
+            raise
+        return StreamingResponse(
+            self._body(response, leg), response.status, passed_headers(response)
+        )
+
+    async def _prefill(self, url: str, content: bytes) -> Response | None:
+        """``None``: it computed the prompt; else what it answered instead."""
+        body: dict[str, Any] = msgspec.json.decode(content)
+        response = await self._post(url, msgspec.json.encode(body | {"stream": False}))
+        async with response:
+            answer = await response.read()
+        if response.status == 200:
+            return None
+        return Response(answer, response.status, passed_headers(response))
+
+    async def _body(
+        self, response: aiohttp.ClientResponse, leg: "asyncio.Task[Response | None]"
+    ) -> AsyncIterator[bytes]:
+        """The decode's bytes. A client that leaves closes both legs."""
+        try:
+            async for chunk in response.content.iter_any():
+                yield chunk
+        finally:
+            response.close()
+            await drop(leg)
+
+    async def _post(self, url: str, content: bytes) -> aiohttp.ClientResponse:
+        assert self._session is not None
+        headers = {"content-type": "application/json"}
+        return await self._session.post(url, data=content, headers=headers)
+
+    async def to_decode(self, request: Request) -> Response:
+        """Information comes from the first decode replica."""
+        assert self._session is not None
+        try:
+            async with self._session.get(self._first_decode + request.url.path) as response:
+                content = await response.read()
+                return Response(content, response.status, passed_headers(response))
+        except aiohttp.ClientError as error:
+            return failure(503, f"the decode replica cannot be reached: {error}")
+
+    async def health(self, _: Request) -> Response:
+        """200 if every replica says so."""
+        assert self._session is not None
+        for url in self._all:
+            try:
+                async with self._session.get(url + "/health") as response:
+                    if response.status != 200:
+                        return failure(503, f"{url} answers {response.status}")
+            except aiohttp.ClientError as error:
+                return failure(503, f"{url} cannot be reached: {error}")
+        return Response()
+
+    async def abort(self, request: Request) -> Response:
+        """Both kinds know the request under the same id."""
+        content = await request.body()
+        aborted = 0
+        for url in self._all:
+            response = await self._post(url + "/abort_request", content)
+            async with response:
+                if response.status != 200:
+                    return Response(await response.read(), response.status)
+                aborted += int((await response.json()).get("aborted", 0))
+        return JSONResponse({"aborted": aborted})
+
+
+async def drop(task: "asyncio.Task[Any]") -> None:
+    """Cancels a leg that nobody waits for any more; a response that came is closed."""
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    if task.cancelled() or task.exception() is not None:
+        return
+    if isinstance(response := task.result(), aiohttp.ClientResponse):
+        response.close()
+
+
+def passed_headers(response: aiohttp.ClientResponse) -> dict[str, str]:
+    return {
+        name: value for name, value in response.headers.items() if name.lower() not in HOP_BY_HOP
+    }
+
+
+def failure(status: int, message: str) -> JSONResponse:
+    error = {"message": message, "type": "router_error", "code": status}
+    return JSONResponse({"error": error}, status)
+
+
+def build_router(prefills: Sequence[PrefillAddress], decodes: Sequence[str]) -> Starlette:
+    """The ASGI app of a router over these replicas."""
+    router = Router(prefills, decodes)
+    informing = ("/v1/models", "/server_info", "/get_server_info", "/metrics")
+    return Starlette(
+        routes=[
+            *(Route(path, router.generate, methods=["POST"]) for path in GENERATING),
+            *(Route(path, router.to_decode) for path in informing),
+            *(Route(path, router.health) for path in ("/health", "/ready")),
+            Route("/abort_request", router.abort, methods=["POST"]),
+        ],
+        lifespan=router.live,
+    )

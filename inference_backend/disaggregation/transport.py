@@ -1,0 +1,159 @@
+"""Moves pages into another engine's memory, one-sidedly: the other side does nothing for it."""
+
+import threading
+import weakref
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from inference_backend.disaggregation.messages import Memory
+from inference_backend.errors import TransferFailed
+from inference_backend.kv.epochs import MOVER_BITS, Mover, tag_of
+from inference_backend.kv.store import KvStore
+
+
+class RemotePages(Protocol):
+    """Another engine's pages. Called by the sender's thread; each call returns when it is done."""
+
+    def write(
+        self,
+        layer: int,
+        sources: Sequence[int],
+        source_epochs: Sequence[int],
+        targets: Sequence[int],
+        target_epochs: Sequence[int],
+        ready: "Ready",
+    ) -> None:
+        """Writes own pages ``sources`` of a layer over ``targets``, with the targets' tags.
+
+        A source page that is not of its allocation any more goes with the tag ``POISON``: the
+        reader must see that what arrived is not what was meant.
+
+        Raises:
+            TransferFailed: nobody knows how much of it has arrived.
+        """
+        ...
+
+    def write_tails(self, sources: Sequence[int], targets: Sequence[int], ready: "Ready") -> None:
+        """The same for the hidden states at the pages' ends."""
+        ...
+
+
+class Transport(Protocol):
+    """One engine's end of all transfers."""
+
+    def describe(self) -> Memory:
+        """What the other side needs to write here."""
+        ...
+
+    def reach(self, memory: Memory) -> RemotePages:
+        """Raises ``TransferFailed`` if the other side's memory cannot be written from here."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Ready:
+    """A point of the computing stream after which the sources are written. On a CPU: now."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._event: torch.cuda.Event | None = None
+        if device.type == "cuda":
+            self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            self._event.record()
+
+    def wait(self, stream: torch.cuda.Stream | None) -> None:
+        if self._event is not None and stream is not None:
+            stream.wait_event(self._event)
+
+
+POISON = tag_of(1 << 60, Mover.TRANSFER)
+_STORES: "weakref.WeakValueDictionary[str, KvStore]" = weakref.WeakValueDictionary()
+_LOCK = threading.Lock()
+
+
+class LocalTransport:
+    """Between engines of one process: a copy by the sender's thread, on CUDA on its own stream."""
+
+    def __init__(self, store: KvStore) -> None:
+        self._store = store
+        self._session = f"local-{id(store):x}"
+        with _LOCK:
+            _STORES[self._session] = store
+
+    def describe(self) -> Memory:
+        return Memory(transport="local", session=self._session, pages=self._store.blocks.shape[1])
+
+    def reach(self, memory: Memory) -> "LocalPages":
+        with _LOCK:
+            other = _STORES.get(memory.session) if memory.transport == "local" else None
+        if other is None:
+            raise TransferFailed(
+                f"the transport local reaches engines of this process only, not {memory.session}"
+            )
+        return LocalPages(self._store, other)
+
+    def close(self) -> None:
+        with _LOCK:
+            _STORES.pop(self._session, None)
+
+
+class LocalPages:
+    """See ``RemotePages``."""
+
+    def __init__(self, source: KvStore, target: KvStore) -> None:
+        self._source, self._target = source, target
+        self._stream: torch.cuda.Stream | None = None
+        if source.device.type == "cuda":
+            self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+
+    def write(
+        self,
+        layer: int,
+        sources: Sequence[int],
+        source_epochs: Sequence[int],
+        targets: Sequence[int],
+        target_epochs: Sequence[int],
+        ready: Ready,
+    ) -> None:
+        ready.wait(self._stream)
+        with torch.inference_mode(), torch.cuda.stream(self._stream):
+            device = self._source.device
+            own = torch.tensor(sources, device=device)
+            there = torch.tensor(targets, device=device)
+            tags = tags_to_write(self._source, layer, own, source_epochs, target_epochs)
+            self._target.heads[layer, there] = tags
+            self._target.data[layer, there] = self._source.data[layer, own]
+            self._target.tails[layer, there] = tags
+        self._finish()
+
+    def write_tails(self, sources: Sequence[int], targets: Sequence[int], ready: Ready) -> None:
+        ready.wait(self._stream)
+        with torch.inference_mode(), torch.cuda.stream(self._stream):
+            own = torch.tensor(sources, device=self._source.device)
+            there = torch.tensor(targets, device=self._source.device)
+            self._target.tail_hidden[there] = self._source.tail_hidden[own]
+        self._finish()
+
+    def _finish(self) -> None:
+        if self._stream is not None:
+            self._stream.synchronize()
+
+
+def tags_to_write(
+    store: KvStore,
+    layer: int,
+    sources: Tensor,
+    source_epochs: Sequence[int],
+    target_epochs: Sequence[int],
+) -> Tensor:
+    """``[n]``: the targets' tags, or ``POISON`` where the sources are not what was meant."""
+    device = store.device
+    meant = torch.tensor([tag_of(epoch, Mover.TRANSFER) for epoch in target_epochs], device=device)
+    found = store.tails[layer, sources]
+    expected = torch.tensor(source_epochs, device=device)
+    is_written = found != 0  # without a sanitizer here nobody writes tags
+    is_wrong = is_written & ((found >> MOVER_BITS) != expected)
+    return torch.where(is_wrong, POISON, meant)
