@@ -7,6 +7,30 @@ def _by_instance(name: str) -> str:
     return f"sum by (instance) (rate({name}{RANGE}))"
 
 
+_RECORDING = Row(
+    "Recording",
+    (
+        Panel(
+            23,
+            "Recording",
+            "Requests written to the recording of --record a second; 1 while it goes on, 0 after "
+            "the disk refused.",
+            Look.SERIES,
+            "short",
+            (
+                Query(
+                    f"{_by_instance('specwatch_recorded_total')} or on () vector(0)",
+                    "{{instance}} a second",
+                ),
+                Query(
+                    "max by (instance) (specwatch_record_up) or on () vector(0)", "{{instance}} up"
+                ),
+            ),
+        ),
+    ),
+)
+
+
 _RETRIES = Row(
     "Retries",
     (
@@ -18,6 +42,10 @@ _RETRIES = Row(
             "cps",
             (
                 Query(f"sum by (outcome) (rate(specwatch_retries_total{RANGE}))", "{{outcome}}"),
+                Query(
+                    f"sum by (outcome) (rate(specwatch_hedges_total{RANGE})) or on () vector(0)",
+                    "hedged: {{outcome}}",
+                ),
                 Query(
                     f"sum by (reason) (rate(specwatch_retries_refused_total{RANGE}))",
                     "refused: {{reason}}",
@@ -234,13 +262,23 @@ _PROCESS = Row(
         Panel(
             20,
             "What was lost",
-            "A second: failed calls to the store, records that never reached it, events that the "
-            "monitor could not keep, crashed detectors.",
+            "A second: failed calls to the store, records that never reached it, shared baselines "
+            "that were refused, events that the monitor could not keep, crashed detectors, "
+            "requests that the recording lacks.",
             Look.SERIES,
             "cps",
             (
                 Query(_by_instance("specwatch_store_errors_total"), "{{instance}} store errors"),
                 Query(_by_instance("specwatch_store_dropped_total"), "{{instance}} records"),
+                Query(
+                    f"{_by_instance('specwatch_baselines_refused_total')} or on () vector(0)",
+                    "{{instance}} baselines",
+                ),
+                Query(
+                    f"sum by (reason) (rate(specwatch_record_dropped_total{RANGE})) "
+                    "or on () vector(0)",
+                    "recording {{reason}}",
+                ),
                 Query(
                     f"sum by (reason) (rate(specwatch_events_dropped_total{RANGE})) "
                     "or on () vector(0)",
@@ -275,5 +313,5 @@ BOARD = Board(
     "specwatch-proxy",
     "specwatch: Proxy and retries",
     "What protection costs, and how the proxies themselves are doing.",
-    (_RETRIES, _COST, _PROCESS),
+    (_RETRIES, _COST, _PROCESS, _RECORDING),
 )

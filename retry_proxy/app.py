@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
+from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from retry_proxy.access import ApiKeys, Gate
@@ -97,9 +98,29 @@ def build_app(
         app.watched[route.value] = gated(GenerationEndpoint(route, services, pass_through))
     for router in routers:
         app.include_router(router)
-    # Not a route of its own: Starlette's paths match no line end, not even an encoded one.
-    app.router.default = gated(pass_through)
+    app.router.routes.append(Everything(gated(pass_through)))
     return app
+
+
+class Everything(BaseRoute):
+    """The last route: every path and method that no other one takes whole.
+
+    Starlette's own ``/{path:path}`` matches no line end, not even an encoded one; and without a
+    last route the right path with a wrong method would be answered before any key is asked for.
+    """
+
+    path = "/{path:path}"
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Whole, if it is HTTP."""
+        return (Match.FULL if scope["type"] == "http" else Match.NONE), {}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes it on."""
+        await self._app(scope, receive, send)
 
 
 def build_services(

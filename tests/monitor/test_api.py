@@ -1,5 +1,6 @@
 """The monitor over HTTP."""
 
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,6 +15,8 @@ from monitor.engine_metrics.state import EngineStates
 from monitor.judge.opinion import Opinion
 from monitor.judge.report import Source
 from monitor.monitor import Monitor
+from monitor.traffic.build import build_recorder
+from monitor.traffic.collector import RecordCollector
 from retry_proxy.events import ReplicaState
 from tests.monitor.events import (
     REPLICA_A,
@@ -150,12 +153,16 @@ async def test_health_and_ready() -> None:
     assert (status, body["healthy_replicas"]) == (200, 2)
 
 
-async def test_metrics_are_those_of_the_catalog() -> None:
+async def test_metrics_are_those_of_the_catalog(tmp_path: Path) -> None:
     """Every family that is scraped is in the catalog, and the other way round."""
     monitor = Monitor()
     monitor.watch_detectors(lambda: {"acceptance": 1}, lambda: 0.5)
     monitor.watch_judge(FakeJudge())
     monitor.watch_engines(EngineStates())
+    monitor.watch_baselines(lambda: 0)
+    recorder = build_recorder(str(tmp_path / "trace.jsonl"), 1, None, monitor)
+    assert recorder is not None
+    monitor.metrics.registry.register(RecordCollector(recorder))
     monitor.watch_limits(Limits(0.3, 1e-4, lambda: 10.0), FakeFleet(), 1000)
     for event in (stopped(1), attempt_ended(1, 2), replica_changed(), fleet_troubled()):
         monitor.emit(event)

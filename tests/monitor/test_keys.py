@@ -23,7 +23,16 @@ OPEN = {("GET", "/health"), ("GET", "/ready")}
 ADMIN = ("/metrics", "/api/replicas", "/api/incidents", "/api/acceptance", "/api/judge")
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
 # The engine's, which passes through.
-OTHERS = ("/", "/v1/models", "/health_generate", "/health/", "//health", "/docs", "/openapi.json")
+OTHERS = (
+    "/",
+    "/x",
+    "/v1/models",
+    "/health_generate",
+    "/health/",
+    "//health",
+    "/docs",
+    "/openapi.json",
+)
 
 
 @asynccontextmanager

@@ -212,4 +212,9 @@ def test_series_are_bounded_at_64_replicas_and_4_models() -> None:
         "specwatch_retries_refused_total",
         "specwatch_unwatched_requests_total",
         "specwatch_config_info",
+        "specwatch_hedges_total",
+        "specwatch_baselines_refused_total",
+        "specwatch_recorded_total",
+        "specwatch_record_dropped_total",
+        "specwatch_record_up",
     }

@@ -23,7 +23,8 @@ ALLOWED = {
         "_tell": "an event's time stamp",
     },
     "stream/record.py": {"__init__": "time stamps; durations beside them are monotonic"},
-    "stream/relay.py": {"_learn": "Retry-After may be a date; what follows from it is bounded"},
+    "app.py": {"_tell_unwatched": "an event's time stamp"},
+    "stream/dispatch.py": {"_learn": "Retry-After may be a date; what follows from it is bounded"},
 }
 
 
