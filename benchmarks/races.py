@@ -1,58 +1,40 @@
-"""Corrupted generations with and without the cure of the abort race, counted by the sanitizer.
+"""Corrupted generations with and without the cures of both races, counted by the sanitizer.
 
 A prefill and a decode engine on one device, real prompts, open loop. Decode gives a request up when
 its prefill is later than the budget; under ``unsafe`` it takes the pages back at once, as engines
-shipped it, under ``confirm`` it waits for the prefill's word. The cells take turns, round by round.
+shipped it, under ``confirm`` it waits for the prefill's word. With ``--sparse`` the prefill has
+sparse attention and a host tier, and prompts share documents that do not all fit on the device;
+under ``kv-only`` the forward pass does not wait for the indexer's cache, as engines shipped it,
+under ``full`` it does. The cells take turns, round by round.
 """
 
 import argparse
 import asyncio
 import gzip
+import itertools
 import random
 import statistics
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from rich.progress import Progress
 
 from benchmarks.generations import Recorder
 from benchmarks.loading import Subject, add_model_options, load_subject
+from benchmarks.race_load import arrivals, make_prompts
+from benchmarks.race_pair import Bench, Cell, syncs
 from benchmarks.results import Report, publish
 from inference_backend.disaggregation.handoff import AbortProtocol
-from inference_backend.disaggregation.messages import layout_of
-from inference_backend.disaggregation.roles import make_decode, make_prefill
-from inference_backend.disaggregation.transport import LocalTransport
-from inference_backend.engine.engine import Engine
-from inference_backend.engine.request import GenerationRequest, SamplingParams
-from inference_backend.engine.service import EngineService
+from inference_backend.engine.request import SamplingParams
 from inference_backend.errors import BackendError
+from inference_backend.hicache.readiness import LoadSync
 from inference_backend.kv.labels import Corruption
-from inference_backend.kv.sanitizer import SanitizerMode
-from inference_backend.speculative.openings import random_openings
 from monitor.interval import clopper_pearson
 
-HOST = "127.0.0.1"
 QUANTILES = (0.5, 0.99)
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One column of the experiment.
-
-    Attributes:
-        load: mean arrivals as a share of what the prefill can compute.
-        burst: how much higher the rate is in bursts, which take an eighth of the time.
-    """
-
-    protocol: AbortProtocol
-    name: str
-    load: float
-    burst: float
 
 
 @dataclass(slots=True)
@@ -76,6 +58,7 @@ class Outcome:
         p50, p99 = (ordered[int(q * (len(ordered) - 1))] * 1e3 for q in QUANTILES)
         return [
             cell.protocol.value,
+            cell.sync.value,
             cell.name,
             f"{self.requests:,}",
             f"{self.given_up:,}",
@@ -90,6 +73,7 @@ class Outcome:
 
 COLUMNS = (
     "abort protocol",
+    "load sync",
     "load",
     "requests",
     "given up",
@@ -106,117 +90,6 @@ def first_kind(kinds: Counter[Corruption]) -> str:
     return next(kind.value for kind in Corruption if kinds[kind])
 
 
-class Bench:
-    """A pair of engines that answer requests one protocol at a time.
-
-    The engines stay; each round gets links of its own, so that nothing is carried over.
-    """
-
-    def __init__(self, subject: Subject, args: argparse.Namespace) -> None:
-        options: dict[str, Any] = {
-            "sanitizer": SanitizerMode(args.sanitizer),
-            "chunk_tokens": args.chunk_tokens,
-            "max_waiting": 1_000_000,
-        }
-        self.prefill = subject.engine(
-            kv_tokens=args.prefill_kv_tokens, max_running=args.at_once, **options
-        )
-        self.decode = subject.engine(
-            kv_tokens=args.decode_kv_tokens, max_running=args.at_once, **options
-        )
-        self.name = subject.weights.config.name
-        self.budget_seconds: float = args.budget_seconds
-        self._decode_text: Callable[[Sequence[int]], str] = lambda ids: str(
-            subject.tokenizer.decode(list(ids), skip_special_tokens=True)
-        )
-        self.keep_healthy: int = args.keep_healthy
-        self._numbers = iter(range(1, 10**9))
-
-    @asynccontextmanager
-    async def serving(self, protocol: AbortProtocol, budget: float) -> AsyncIterator["Front"]:
-        async with AsyncExitStack() as stack:
-            yield await self._start(stack, protocol, budget)
-
-    async def _start(
-        self, stack: AsyncExitStack, protocol: AbortProtocol, budget: float
-    ) -> "Front":
-        stores = [engine.runner.store for engine in (self.prefill, self.decode)]
-        layout = layout_of(stores[0], self.name)
-        prefill = make_prefill(self.prefill, LocalTransport(stores[0]), layout, 600.0)
-        decode = make_decode(self.decode, LocalTransport(stores[1]), layout, protocol, budget)
-        services = [EngineService(engine, 10**9) for engine in (self.prefill, self.decode)]
-        services[0].gate, services[1].gate = prefill, decode
-        port = await prefill.link.start(HOST, 0)
-        decode.link.start()
-        for service in services:
-            service.start()
-            stack.callback(service.stop, 30.0)
-        stack.push_async_callback(prefill.stop)
-        stack.push_async_callback(decode.stop)
-        return Front(services[0], services[1], (HOST, port), self.decode)
-
-    def texts(self, recorder: Recorder, onset: int | None) -> str:
-        return recorder.line(onset, self._decode_text)
-
-    def next_number(self) -> int:
-        return next(self._numbers)
-
-
-@dataclass(frozen=True, slots=True)
-class Front:
-    """What a router does: both legs of a request."""
-
-    prefill: EngineService
-    decode: EngineService
-    address: tuple[str, int]
-    engine: Engine
-
-    async def ask(
-        self, number: int, prompt: tuple[int, ...], sampling: SamplingParams, about: dict[str, Any]
-    ) -> tuple[Recorder, float | None, Counter[Corruption], int | None]:
-        """The record, seconds to the first token, corrupted tokens by kind, where they began.
-
-        Raises:
-            BackendError: decode gave it up.
-        """
-        name = f"r{number}"
-        leg = asyncio.ensure_future(self._compute(name, prompt, number))
-        recorder, first, labels = Recorder(about), None, None
-        started = time.monotonic()
-        wanted = GenerationRequest(name, prompt, sampling, "", self.address, number)
-        try:
-            async for output in self.decode.generate(wanted):
-                first = first or time.monotonic() - started
-                recorder.update(output)
-                labels = output.labels
-        finally:
-            await leg
-        if labels is None:
-            return recorder, first, Counter(), None
-        return recorder, first, Counter(labels.tokens), labels.first_token
-
-    async def _compute(self, name: str, prompt: tuple[int, ...], room: int) -> None:
-        """The prefill's leg. It is not told when decode gives up: that is the protocol's matter."""
-        sampling = SamplingParams(max_new_tokens=1, temperature=0.0, ignore_eos=True)
-        wanted = GenerationRequest(name, prompt, sampling, "", None, room)
-        try:
-            async for _ in self.prefill.generate(wanted):
-                pass
-        except BackendError:
-            pass
-
-
-def arrivals(count: int, rate: float, burst: float, rng: random.Random) -> list[float]:
-    """Seconds of each arrival: Poisson, an eighth of the time at ``burst`` times the other rate."""
-    calm = rate / (7 / 8 + burst / 8)
-    times, now, period = [], 0.0, 4.0
-    for _ in range(count):
-        is_burst = now % period > period * 7 / 8
-        now += rng.expovariate(calm * burst if is_burst else calm)
-        times.append(now)
-    return times
-
-
 async def run_round(
     bench: Bench,
     cell: Cell,
@@ -230,7 +103,7 @@ async def run_round(
     rng = random.Random(seed)
     times = arrivals(len(prompts), rate, cell.burst, rng)
     retired = bench.decode.scheduler.cache.pool.num_retired
-    async with bench.serving(cell.protocol, bench.budget_seconds) as front:
+    async with bench.serving(cell, bench.budget_seconds) as front:
         started = time.monotonic()
 
         async def one(prompt: tuple[int, ...], temperature: float, tokens: int) -> None:
@@ -239,7 +112,7 @@ async def run_round(
                 max_new_tokens=tokens, temperature=temperature, seed=number, ignore_eos=True
             )
             about = {
-                "id": f"{cell.protocol}-{cell.name}-{number}",
+                "id": f"{cell.protocol}-{cell.sync}-{cell.name}-{number}",
                 "model": bench.name,
                 "num_drafts": bench.decode.runner.num_drafts,
                 "temperature": temperature,
@@ -284,28 +157,9 @@ def keep(
         outcome.lines.append(bench.texts(recorder, None))
 
 
-def make_prompts(subject: Subject, count: int, longest: int, seed: int) -> list[tuple[int, ...]]:
-    """Chat prompts of real sentences, lengths spread as in practice: many short, a few long."""
-    rng = random.Random(seed)
-    sentences = [text for text in random_openings(4000, seed=seed) if text]
-    pieces = [subject.tokenizer.encode(" " + text, add_special_tokens=False) for text in sentences]
-    opening = subject.tokenizer.encode("<|im_start|>user\n", add_special_tokens=False)
-    ending = subject.tokenizer.encode(
-        "<|im_end|>\n<|im_start|>assistant\n", add_special_tokens=False
-    )
-    prompts = []
-    for _ in range(count):
-        wanted = min(longest, max(24, int(rng.lognormvariate(5.3, 0.8))))
-        body: list[int] = []
-        while len(body) < wanted:
-            body += rng.choice(pieces)
-        prompts.append((*opening, *body[:wanted], *ending))
-    return prompts
-
-
 async def measure_capacity(bench: Bench, prompts: Sequence[tuple[int, ...]]) -> float:
     """Requests a second that the pair answers when all of these come at once."""
-    cell = Cell(AbortProtocol.CONFIRM, "warm-up", 1.0, 1.0)
+    cell = Cell(AbortProtocol.CONFIRM, LoadSync.FULL, "warm-up", 1.0, 1.0)
     outcome = Outcome()
     budget, bench.budget_seconds = bench.budget_seconds, 600.0
     await run_round(bench, cell, prompts, 1e6, 0, outcome, lambda: None)  # graphs, kernels
@@ -317,14 +171,16 @@ async def measure_capacity(bench: Bench, prompts: Sequence[tuple[int, ...]]) -> 
 
 async def run(args: argparse.Namespace, subject: Subject) -> dict[Cell, Outcome]:
     bench = Bench(subject, args)
-    prompts = make_prompts(subject, args.requests, args.longest_prompt, args.seed)
+    prompts = make_prompts(subject, args)
     capacity = await measure_capacity(bench, prompts[: args.warm_up])
     print(f"capacity: {capacity:.1f} requests a second, all at once", flush=True)
     cells = [
-        Cell(protocol, name, load, burst)
+        Cell(protocol, sync, name, load, burst)
         for name, load, burst in (("light", args.light, 1.0), ("heavy", args.heavy, args.burst))
-        for protocol in (AbortProtocol.UNSAFE, AbortProtocol.CONFIRM)
+        for protocol, sync in itertools.product(AbortProtocol, syncs(args))
+        # Of the mixed cells only the one that shows what the handshake alone brings.
         if name in args.loads
+        and not (args.sparse and protocol is AbortProtocol.UNSAFE and sync is LoadSync.FULL)
     ]
     outcomes = {cell: Outcome() for cell in cells}
     size = -(-args.requests // args.rounds)
@@ -335,7 +191,7 @@ async def run(args: argparse.Namespace, subject: Subject) -> dict[Cell, Outcome]
             part = prompts[number * size : (number + 1) * size]
             order = cells if number % 2 else cells[::-1]
             for cell in order:
-                progress.update(task, description=f"{cell.protocol} {cell.name}")
+                progress.update(task, description=f"{cell.protocol} {cell.sync} {cell.name}")
                 seed = args.seed + number
                 told = lambda: progress.advance(task)  # noqa: E731
                 rate = cell.load * capacity
@@ -347,7 +203,7 @@ async def run(args: argparse.Namespace, subject: Subject) -> dict[Cell, Outcome]
 
 def report(outcomes: dict[Cell, Outcome], args: argparse.Namespace, subject: Subject) -> Report:
     return Report(
-        name="races",
+        name="races-sparse" if args.sparse else "races",
         title=f"Corrupted generations by abort protocol and load, {subject.weights.config.name}",
         device=args.device,
         columns=COLUMNS,
@@ -363,7 +219,7 @@ def report(outcomes: dict[Cell, Outcome], args: argparse.Namespace, subject: Sub
             "Given up: the prefill was later than the budget; the client gets a 503.",
         ],
         raw={
-            f"{cell.protocol} {cell.name}": {
+            f"{cell.protocol} {cell.sync} {cell.name}": {
                 "corrupted": {name: dict(kinds) for name, kinds in outcome.corrupted.items()},
                 "first_token_ms": [
                     round(1e3 * q, 2)
@@ -391,6 +247,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--chunk-tokens", type=int, default=256)
     parser.add_argument("--prefill-kv-tokens", type=int, default=16_384)
     parser.add_argument("--decode-kv-tokens", type=int, default=16_384)
+    parser.add_argument("--sparse", action="store_true", help="the second race too; see above")
+    parser.add_argument("--index-topk", type=int, default=512, help="keys of sparse attention")
+    parser.add_argument("--host-kv-tokens", type=int, default=131_072, help="prefill's host tier")
+    parser.add_argument("--documents", type=int, default=0, help="texts that prompts begin with")
     parser.add_argument("--longest-prompt", type=int, default=1024, help="tokens")
     parser.add_argument("--sanitizer", choices=["record", "stop"], default="record")
     parser.add_argument("--keep-healthy", type=int, default=500, help="of each cell, in --out")

@@ -103,10 +103,14 @@ def _mode(rows: SamplingRows | None) -> str:
 
 
 def _fill(static: DecodeInputs, inputs: DecodeInputs, count: int, scratch_slot: int) -> None:
-    """Copies a batch into a graph's tensors and makes the rest padding."""
+    """Copies a batch into a graph's tensors and makes the rest padding.
+
+    Padding rows get page 0 everywhere: with small pages their drafts reach into a second page,
+    which would else be the one that an earlier, larger batch had there.
+    """
     static.slots[count:] = scratch_slot
     static.group.first[count:] = 0
-    static.group.page_table[count:, :1] = 0
+    static.group.page_table[count:] = 0
     pairs = [
         (static.slots, inputs.slots),
         (static.last, inputs.last),
@@ -126,5 +130,6 @@ def _fill(static: DecodeInputs, inputs: DecodeInputs, count: int, scratch_slot: 
     static.group.page_table[:count, : table.shape[1]].copy_(table)
     if static.group.expected is not None and inputs.group.expected is not None:
         assert static.group.flags is not None
+        static.group.expected[count:] = 0
         static.group.expected[:count, : table.shape[1]].copy_(inputs.group.expected)
         static.group.flags.zero_()
