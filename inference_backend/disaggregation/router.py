@@ -19,10 +19,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from inference_backend.server.generation import wait_for_disconnect
 from inference_backend.server.jobs import MAX_ROOM
 
 GENERATING = ("/generate", "/v1/chat/completions", "/v1/completions")
 HOP_BY_HOP = frozenset({"connection", "content-length", "keep-alive", "transfer-encoding"})
+CLIENT_GONE = 499  # nginx's number; nobody reads it
 TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=5.0)
 
 
@@ -68,18 +70,21 @@ class Router:
         content = msgspec.json.encode(body)
         leg = asyncio.ensure_future(self._prefill(prefill.url + request.url.path, content))
         answer = asyncio.ensure_future(self._post(decode + request.url.path, content))
+        gone = asyncio.ensure_future(wait_for_disconnect(request.receive))
         try:
-            await asyncio.wait({leg, answer}, return_when=asyncio.FIRST_COMPLETED)
-            if not answer.done() and (refusal := leg.result()) is not None:
-                await drop(answer)
-                return refusal
-            response = await answer
+            early = await first_word(leg, answer, gone)
+            if early is not None:
+                await asyncio.gather(drop(leg), drop(answer))
+                return early
+            response = answer.result()
         except aiohttp.ClientError as error:
             await asyncio.gather(drop(leg), drop(answer))
             return failure(503, f"a replica cannot be reached: {error}")
         except asyncio.CancelledError:
             await asyncio.gather(drop(leg), drop(answer))
             raise
+        finally:
+            await drop(gone)
         return StreamingResponse(
             self._body(response, leg), response.status, passed_headers(response)
         )
@@ -143,6 +148,28 @@ class Router:
                     return Response(await response.read(), response.status)
                 aborted += int((await response.json()).get("aborted", 0))
         return JSONResponse({"aborted": aborted})
+
+
+async def first_word(
+    leg: "asyncio.Task[Response | None]",
+    answer: "asyncio.Task[aiohttp.ClientResponse]",
+    gone: "asyncio.Task[None]",
+) -> Response | None:
+    """Waits for the decode's answer.
+
+    Returns what to answer instead: the prefill refused, or nobody is there any more.
+
+    Raises:
+        aiohttp.ClientError: a replica cannot be reached.
+    """
+    while not answer.done():
+        waited = {task for task in (leg, answer, gone) if not task.done()}
+        await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+        if gone.done():
+            return Response(status_code=CLIENT_GONE)
+        if leg.done() and not answer.done() and (refusal := leg.result()) is not None:
+            return refusal
+    return None
 
 
 async def drop(task: "asyncio.Task[Any]") -> None:
