@@ -207,7 +207,7 @@ def report(looks: list[Rest], last: Rest, slowest: float, results: Counter[str])
             f"Looked at {REST_SECONDS} s after each {REQUESTS_IN_A_ROUND} requests. Sockets: with "
             "those that listen, the loop's own, and idle connections to replicas.",
             f"Resident memory over the second half: {slope_mb_per_minute(looks):+.2f} MB a "
-            "minute. The stories of the last requests and incidents, up to 20,000 of the one and "
+            "minute. The stories of the last requests and incidents, up to 10,000 of the one and "
             "1,000 of the other, are kept; what they are of it is not told apart.",
             f"The last row is after {leavers:,} more clients that left, {LEAVERS_AT_ONCE} at a "
             f"time; the replicas were idle at most {slowest * 1000:.0f} ms after they had.",
