@@ -8,6 +8,7 @@ import asyncio
 import enum
 import json
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -100,11 +101,15 @@ class Replica:
     """Use as ``async with Replica() as replica``; ``fall_sick`` begins the fault.
 
     Attributes:
+        draw: the fault of the next chat, where each has one of its own.
         requests: chats that reached it since it fell sick.
+        running: chats that it generates now.
     """
 
     fault: Fault = Fault.NONE
+    draw: Callable[[], Fault] | None = None
     requests: int = 0
+    running: int = 0
     port: int = 0
     _runner: web.AppRunner | None = None
 
@@ -144,33 +149,42 @@ class Replica:
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
         self.requests += 1
-        if self.fault in STATUSES:
+        fault = self.fault if self.draw is None else self.draw()
+        if fault in STATUSES:
             error = {"message": "the fault", "type": "server_error", "code": 500}
-            return web.json_response({"error": error}, status=STATUSES[self.fault])
+            return web.json_response({"error": error}, status=STATUSES[fault])
         response = web.StreamResponse(headers={"content-type": "text/event-stream"})
-        await response.prepare(request)
-        await self._stream(request, response, body)
+        self.running += 1
+        try:
+            await response.prepare(request)
+            await self._stream(request, response, body, fault)
+        finally:
+            self.running -= 1
         return response
 
     async def _stream(
-        self, request: web.Request, response: web.StreamResponse, body: dict[str, Any]
+        self,
+        request: web.Request,
+        response: web.StreamResponse,
+        body: dict[str, Any],
+        fault: Fault,
     ) -> None:
         name = str(body["messages"][0]["content"]).rpartition(" ")[2]
         right = answer(name)
         known = len(prefix_of(body).split())
-        tokens = tokens_of(self.fault, right, known + int(body["max_tokens"]))[known:]
+        tokens = tokens_of(fault, right, known + int(body["max_tokens"]))[known:]
         reason = "stop" if tokens[-1:] == right[-1:] else "length"
         events = Events(body)
         for place, token in enumerate(tokens, start=known):
-            if place == CUTS.get(self.fault):
+            if place == CUTS.get(fault):
                 assert request.transport is not None
                 return request.transport.abort()
-            if place == STALLS.get(self.fault):
+            if place == STALLS.get(fault):
                 await asyncio.Event().wait()
             if place == known:
                 await response.write(events.role())
             await asyncio.sleep(TOKEN_SECONDS)
-            if place == FIRST_BAD_TOKEN and self.fault is Fault.MALFORMED:
+            if place == FIRST_BAD_TOKEN and fault is Fault.MALFORMED:
                 await response.write(MALFORMED)
             await response.write(events.token(token))
         await response.write(events.closing(reason, known + len(tokens)))

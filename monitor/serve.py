@@ -159,7 +159,7 @@ def run(proxy: ProxyConfig, config: MonitorConfig) -> None:
         level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
     try:
-        uvloop.run(_serve(proxy, config))
+        uvloop.run(serve(proxy, config))
     except (JudgeUnavailable, CannotRecord, InvalidOptions, InvalidConfig) as error:
         raise SystemExit(f"specwatch: {error}") from error
 
@@ -212,7 +212,8 @@ async def sharing(
         yield
 
 
-async def _serve(proxy: ProxyConfig, config: MonitorConfig) -> None:
+async def serve(proxy: ProxyConfig, config: MonitorConfig) -> None:
+    """What ``run`` runs, for whoever has a loop."""
     monitor = Monitor(build_store(config))
     fleet = Fleet(proxy, monitor)
     watch(proxy, monitor, fleet)

@@ -1,9 +1,11 @@
 """Real engines as processes, started for a test session and always ended."""
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -11,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from monitor.demo.process import free_port, log_tail
 from tests.engines.install import model_file, python
@@ -65,21 +67,30 @@ def running(name: str, log: Path) -> Iterator[Engine]:
     if not (target / ".ready").exists():
         raise RuntimeError(f"{name} is not in {FOLDER}: make test-engines")
     port = free_port()
-    command = _COMMANDS[name](target, port)
+    environment = _VLLM_ENVIRONMENT if name == "vllm" else {}
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            command,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **(_VLLM_ENVIRONMENT if name == "vllm" else {})},
-            start_new_session=True,
-        )
+        process = start_tethered(_COMMANDS[name](target, port), output, environment)
     try:
         address = f"http://127.0.0.1:{port}"
         _wait_until_healthy(process, address, log)
         yield Engine(name, address)
     finally:
-        _end(process)
+        end(process)
+
+
+def start_tethered(
+    command: list[str], output: IO[bytes] | None, environment: dict[str, str]
+) -> "subprocess.Popen[bytes]":
+    """Starts a command that ends with this process, also when it is killed."""
+    tether = str(Path(__file__).with_name("tether.py"))
+    return subprocess.Popen(
+        [sys.executable, tether, *command],
+        stdin=subprocess.PIPE,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, **environment},
+        start_new_session=True,
+    )
 
 
 def fetch(url: str) -> bytes:
@@ -103,15 +114,15 @@ def _wait_until_healthy(process: "subprocess.Popen[bytes]", address: str, log: P
         time.sleep(0.2)
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    """The whole group: vLLM's engine is a child of its server."""
+def end(process: "subprocess.Popen[bytes]") -> None:
+    """Asks it to end, then kills what is left of its group: vLLM's engine is a child's child."""
     if process.poll() is None:
         process.terminate()
-    try:
+    with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(END_SECONDS)
-    except subprocess.TimeoutExpired:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    process.communicate()
 
 
 def _llamacpp(target: Path, port: int) -> list[str]:

@@ -10,8 +10,8 @@ CASES = 200
 
 
 def test_no_request_is_answered_with_a_crash() -> None:
-    with everything() as (address, schema):
-        outcome = fuzz(address, schema, cases=CASES, seed=1)
+    with everything() as served:
+        outcome = fuzz(served.address, served.schema, cases=CASES, seed=1)
     assert outcome.failures == {}
     assert outcome.cases >= CASES
     statuses = {status for _, status in outcome.answers}
@@ -20,6 +20,8 @@ def test_no_request_is_answered_with_a_crash() -> None:
     assert reached >= {*BODIES, "/health", "/api/incidents", "/api/replicas/drain"}
     for path in BODIES:
         assert outcome.answers[f"POST {path}", 200] > 0, path
+        assert served.reached[path] >= outcome.answers[f"POST {path}", 200], path
+    assert not statuses & {502, 503}, "every replica was there for every request"
 
 
 @pytest.mark.parametrize(
