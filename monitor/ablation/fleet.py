@@ -1,6 +1,7 @@
 """The engine of one cell: its command line, its start and its end."""
 
 import os
+import random
 import socket
 import sys
 import tempfile
@@ -110,10 +111,12 @@ async def started(
 def free_port() -> int:
     """One that is free now, below the range that connections take theirs from.
 
+    Any of them: two runs on one machine that both took the first met on it.
+
     Raises:
         FleetFailed: there is none.
     """
-    for port in _PORTS:
+    for port in random.sample(_PORTS, len(_PORTS)):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

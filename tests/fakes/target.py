@@ -14,7 +14,7 @@ from aiohttp import web
 
 TOKENS_PER_WORD = 1.5
 TEMPLATE_TOKENS = 12
-_NATIVE_INFO = {"speculative_algorithm": "EAGLE", "vocab_size": 1000}
+_NATIVE_INFO = {"engine": "specwatch", "speculative_algorithm": "EAGLE", "vocab_size": 1000}
 
 _UNREAD: dict[str, Any] = {"sampling_params": {"max_new_tokens": 2}, "max_tokens": 2}
 
@@ -26,7 +26,7 @@ class Reply:
     Attributes:
         headers: of the response.
         comment: an event that is none, before the last one.
-        sanitizer: goes into ``meta_info``.
+        sanitizer: goes into ``meta_info`` of who asks for it.
         error: an in-band error instead of the end.
         text: how the answer goes on, by default "b".
         is_cut: the stream ends without a finish reason.
@@ -137,7 +137,7 @@ class Target:
         if native:
             first: dict[str, Any] = {"text": "a", "meta_info": {"finish_reason": None}}
             meta = {**usage, "finish_reason": {"type": "length", "length": limit}}
-            if reply.sanitizer is not None:
+            if reply.sanitizer is not None and body.get("return_kv_sanitizer"):
                 meta["kv_sanitizer"] = reply.sanitizer
             end = {"text": f"a {reply.text}", "meta_info": meta}
         else:
