@@ -7,6 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from dashboards.command import app as dashboards_app
+from monitor.ablation.command import HELP as ABLATE_HELP
+from monitor.ablation.command import ablate_command
 from monitor.demo.options import DemoOptions
 from monitor.errors import InvalidOptions, MonitorError
 from monitor.flags import with_option_flags
@@ -106,6 +108,7 @@ def record(
 app.command("record", help=RECORD_HELP)(with_option_flags(record))
 register(app)
 register_traffic(app)
+app.command("ablate", help=ABLATE_HELP)(ablate_command)
 app.command("train", help=TRAIN_HELP)(train_command)
 app.add_typer(dashboards_app, name="dashboards")
 

@@ -26,6 +26,8 @@ examples:
   python -m inference_backend.disaggregation                       1 prefill, 1 decode, port 30000
   python -m inference_backend.disaggregation --prefill 2 --decode 1 -- --threads 1
   python -m inference_backend.disaggregation -- --abort-protocol unsafe --prefill-budget-seconds 1
+  python -m inference_backend.disaggregation --prefill-flag=--attention=sparse \
+      --prefill-flag=--host-kv-tokens=16384 --decode-flag=--kv-tokens=8192
 
 What follows -- is given to every replica; see python -m inference_backend --help.
 """
@@ -71,8 +73,21 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--prefill", type=int, default=1, help="prefill replicas (default: 1)")
     parser.add_argument("--decode", type=int, default=1, help="decode replicas (default: 1)")
     parser.add_argument("--port", type=int, default=30000, help="the router's port")
+    for role in ("prefill", "decode"):
+        parser.add_argument(
+            f"--{role}-flag",
+            action="append",
+            default=[],
+            metavar="FLAG=VALUE",
+            help=f"a flag of the {role} replicas alone; written --{role}-flag=--kv-tokens=8192",
+        )
     parser.add_argument("flags", nargs="*", help="flags of every replica, after --")
     return parser
+
+
+def flags_of(options: argparse.Namespace, role: str) -> list[str]:
+    """What a replica is given; the flags of its role come last and win."""
+    return [*options.flags, *getattr(options, f"{role}_flag")]
 
 
 async def run(options: argparse.Namespace) -> int:
@@ -84,7 +99,7 @@ async def run(options: argparse.Namespace) -> int:
     roles = ["prefill"] * options.prefill + ["decode"] * options.decode
     replicas = [Replica(role, ports.pop(), ports.pop()) for role in roles]
     processes = [
-        await asyncio.create_subprocess_exec(*replica.command(options.flags))
+        await asyncio.create_subprocess_exec(*replica.command(flags_of(options, replica.role)))
         for replica in replicas
     ]
     try:

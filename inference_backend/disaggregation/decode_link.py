@@ -26,8 +26,8 @@ log = logging.getLogger(__name__)
 CONNECT_SECONDS = 5.0
 
 Address = tuple[str, int]
-Tell = Callable[[int, LoanEvent, str], None]
-"""Room, event, message: brought to the receiver in the engine's thread."""
+Tell = Callable[[int, LoanEvent, str, bool], None]
+"""Room, event, message, is it tainted: brought to the receiver in the engine's thread."""
 
 
 @dataclass(slots=True)
@@ -80,7 +80,12 @@ class DecodeLink:
             task.add_done_callback(self._tasks.discard)
         if isinstance(message, Offer):
             peer.rooms[message.room] = asyncio.get_running_loop().call_later(
-                self._budget_seconds, self._tell, message.room, LoanEvent.CANCEL, self._too_late()
+                self._budget_seconds,
+                self._tell,
+                message.room,
+                LoanEvent.CANCEL,
+                self._too_late(),
+                False,
             )
         elif (timer := peer.rooms.get(message.room)) is not None:
             timer.cancel()
@@ -139,7 +144,7 @@ class DecodeLink:
             timer = peer.rooms.pop(report.room, None)
             if timer is not None:
                 timer.cancel()
-            self._tell(report.room, read_event(report), report.message)
+            self._tell(report.room, read_event(report), report.message, report.is_tainted)
 
     def _forget(self, address: Address, peer: _Peer, event: LoanEvent, message: str) -> None:
         if self._peers.get(address) is peer:
@@ -148,7 +153,7 @@ class DecodeLink:
             peer.writer.close()
         for room, timer in peer.rooms.items():
             timer.cancel()
-            self._tell(room, event, message)
+            self._tell(room, event, message, False)
         peer.rooms.clear()
 
 

@@ -84,11 +84,15 @@ class Abort(msgspec.Struct, frozen=True, kw_only=True, tag="abort"):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True, tag="report"):
-    """Prefill's last word on a room: ``done``, ``failed``, ``safe`` or ``unknown``."""
+    """Prefill's last word on a room: ``done``, ``failed``, ``safe`` or ``unknown``.
+
+    ``is_tainted``: what it sent was computed from wrong cache, as its own sanitizer found.
+    """
 
     room: int
     event: str
     message: str = ""
+    is_tainted: bool = False
 
 
 FromDecode = Hello | Offer | Abort

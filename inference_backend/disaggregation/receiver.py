@@ -27,6 +27,7 @@ class _Lent:
     lease: Lease
     end: int
     loan: Loan = Loan.LENT
+    is_tainted: bool = False
 
 
 @dataclass(slots=True)
@@ -42,7 +43,8 @@ class Receiver:
     """Owns the loans of one decode engine.
 
     Args:
-        on_arrived: the sequence's pages are full; it may be computed.
+        on_arrived: the sequence's pages are full; it may be computed. True: the prefill computed
+            them from wrong cache.
         on_failed: the sequence has lost its prefill, for the reason given.
     """
 
@@ -51,7 +53,7 @@ class Receiver:
         cache: PageCache,
         protocol: AbortProtocol,
         send: Send,
-        on_arrived: Callable[[Sequence], None],
+        on_arrived: Callable[[Sequence, bool], None],
         on_failed: Callable[[Sequence, str], None],
     ) -> None:
         self._cache, self.protocol, self._send = cache, protocol, send
@@ -93,11 +95,14 @@ class Receiver:
         if sequence.request.room is not None:
             self.on_event(sequence.request.room, LoanEvent.CANCEL, abort_message or "")
 
-    def on_event(self, room: int, event: LoanEvent, message: str = "") -> None:
+    def on_event(
+        self, room: int, event: LoanEvent, message: str = "", *, is_tainted: bool = False
+    ) -> None:
         """A report of the prefill, or a decision of our own. An unknown room is none of ours."""
         lent = self._lent.get(room)
         if lent is None:
             return
+        lent.is_tainted = is_tainted
         lent.loan, actions = step_loan(self.protocol, lent.loan, event)
         if lent.loan in (Loan.ARRIVED, Loan.FREED, Loan.RETIRED):
             del self._lent[room]
@@ -111,7 +116,7 @@ class Receiver:
                 self.totals.arrived += 1
                 sequence.num_computed = lent.end * self._cache.page_size
                 self._cache.publish(lease, sequence.tokens, sequence.num_computed)
-                self._on_arrived(sequence)
+                self._on_arrived(sequence, lent.is_tainted)
             case LoanAction.GIVE_UP:
                 self.totals.given_up += 1
                 sequence.lease = None

@@ -88,8 +88,8 @@ def make_decode(
 ) -> DecodeRole:
     """``budget_seconds``: see ``DecodeLink``."""
 
-    def tell(room: int, event: LoanEvent, message: str) -> None:
-        engine.mailbox.post(lambda: receiver.on_event(room, event, message))
+    def tell(room: int, event: LoanEvent, message: str, is_tainted: bool) -> None:
+        engine.mailbox.post(lambda: receiver.on_event(room, event, message, is_tainted=is_tainted))
 
     def send(sequence: Sequence, message: Offer | Abort) -> None:
         assert sequence.request.prefill is not None

@@ -21,6 +21,7 @@ from inference_backend.disaggregation.handoff import (
 )
 from inference_backend.disaggregation.messages import Offer, Report
 from inference_backend.disaggregation.transport import Ready, RemotePages
+from inference_backend.engine import inspection
 from inference_backend.engine.scheduler import Chunk
 from inference_backend.engine.sequence import Sequence
 from inference_backend.errors import TransferFailed
@@ -59,6 +60,7 @@ class _Room:
     request_id: str | None = None
     held: list[int] = field(default_factory=list)
     message: str = ""
+    is_tainted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +179,7 @@ class Sender:
         if room is None or number is None:
             return
         if abort_message is None:
+            room.is_tainted = inspection.is_tainted(sequence)
             room.writes.put(_Write(number, COMPUTED))
             return
         self.cancel(number, abort_message)
@@ -269,7 +272,8 @@ class Sender:
 
     def _act(self, number: int, room: _Room, action: SendAction) -> None:
         if action in REPORTS:
-            room.say(Report(room=number, event=REPORTS[action], message=room.message))
+            event, is_tainted = REPORTS[action], room.is_tainted
+            room.say(Report(room=number, event=event, message=room.message, is_tainted=is_tainted))
         elif action is SendAction.STOP_COMPUTING and room.request_id is not None:
             request_id = room.request_id
             self._post(lambda: self._abort_request(request_id))

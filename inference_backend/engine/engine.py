@@ -114,11 +114,11 @@ class Engine:
         if output is not None:
             self._ended.append(output)
 
-    def take_transfer(self, sequence: Sequence) -> None:
-        """The prompt of a waiting sequence has arrived."""
+    def take_transfer(self, sequence: Sequence, is_tainted: bool = False) -> None:
+        """The prompt of a waiting sequence has arrived; tainted: computed from wrong cache."""
         sequence.has_arrived = True
         if self.inspection is not None:
-            self.inspection.arrived(sequence)
+            self.inspection.arrived(sequence, is_tainted=is_tainted)
         self.scheduler.arrived.append(sequence)
         self._is_blocked = False
 

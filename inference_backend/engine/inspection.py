@@ -46,10 +46,17 @@ class Inspection:
             self._spread(sequence)
         return wrong if self.sanitizer.mode is SanitizerMode.STOP else []
 
-    def arrived(self, sequence: Sequence) -> None:
-        """A prompt that was computed elsewhere is said to be here: is it?"""
-        assert sequence.lease is not None
-        self.sanitizer.check_arrival(sequence.lease, sequence.num_computed)
+    def arrived(self, sequence: Sequence, *, is_tainted: bool = False) -> None:
+        """A prompt that was computed elsewhere is said to be here: is it?
+
+        ``is_tainted``: who computed it says that it was from wrong cache.
+        """
+        lease = sequence.lease
+        assert lease is not None
+        self.sanitizer.check_arrival(lease, sequence.num_computed)
+        if is_tainted:
+            self._mark(sequence)
+            self.sanitizer.taint(lease, lease.reused * self.sanitizer.page_size)
 
     def note(self, sequence: Sequence) -> None:
         """The step's tokens of a sequence, or its end, are final."""

@@ -141,8 +141,14 @@ def read_sanitizer(told: Mapping[str, Any]) -> Sanitizer:
         foreign=_count(told, "foreign", None) or 0,
         stale=_count(told, "stale", None) or 0,
         unready=_count(told, "unready", None) or 0,
-        writers=tuple(str(name)[:80] for name in names[:100]),
+        derived=_count(told, "derived", None) or 0,
+        writers=tuple(_writer(name)[:80] for name in names[:100]),
     )
+
+
+def _writer(told: object) -> str:
+    """How the integrated engine's writer wrote (``transfer`` …): its request's id says nothing."""
+    return str(told.get("by")) if isinstance(told, dict) else str(told)
 
 
 def _choices(payload: Mapping[str, Any]) -> list[dict[str, Any]]:

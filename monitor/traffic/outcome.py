@@ -17,23 +17,27 @@ class Failure(enum.StrEnum):
     INTERRUPTED = "interrupted"  # by Ctrl-C: counts nowhere
 
 
+CAUSES = ("foreign", "stale", "unready", "derived")
+
+
 class Sanitizer(msgspec.Struct, frozen=True):
     """What the integrated engine's own record says: tokens computed from wrong cache, by cause.
 
     Attributes:
+        derived: from cache that was in place, but computed from one of the others.
         writers: who had written there.
     """
 
     foreign: int = 0
     stale: int = 0
     unready: int = 0
+    derived: int = 0
     writers: tuple[str, ...] = ()
 
     @property
     def causes(self) -> tuple[str, ...]:
         """The causes that occurred."""
-        names = ("foreign", "stale", "unready")
-        return tuple(name for name in names if getattr(self, name) > 0)
+        return tuple(name for name in CAUSES if getattr(self, name) > 0)
 
 
 class Outcome(msgspec.Struct, frozen=True):

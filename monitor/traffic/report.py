@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 
 from monitor.interval import clopper_pearson
-from monitor.traffic.outcome import Failure, Outcome
+from monitor.traffic.outcome import CAUSES, Failure, Outcome
 from monitor.traffic.replay import Replayed
 from monitor.traffic.schedule import Planned
 
@@ -117,10 +117,7 @@ def report_of(plan: Sequence[Planned], replayed: Replayed) -> Report:
         anomalies={kind: rate(count, trials) for kind, count in sorted(verdicts.items())},
         retried=rate(sum((one.attempts or 1) > 1 for one in answered), trials),
         causes=_causes(answered) if told else None,
-        cause_tokens={
-            name: sum(getattr(one, name) for one in told)
-            for name in ("foreign", "stale", "unready")
-        },
+        cause_tokens={name: sum(getattr(one, name) for one in told) for name in CAUSES},
         writers=dict(Counter(name for one in told for name in one.writers).most_common(20)),
         warnings=warnings_of(len(ended), late, lag, replayed.held, ratio),
     )
@@ -139,7 +136,7 @@ def _causes(answered: Sequence[Outcome]) -> dict[str, Rate]:
     told = [one.sanitizer for one in answered if one.sanitizer is not None]
     counts = Counter(cause for one in told for cause in one.causes)
     counts["any"] = sum(bool(one.causes) for one in told)
-    return {name: rate(counts[name], len(told)) for name in ("foreign", "stale", "unready", "any")}
+    return {name: rate(counts[name], len(told)) for name in (*CAUSES, "any")}
 
 
 def rate(count: int, trials: int) -> Rate:

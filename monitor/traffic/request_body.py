@@ -39,6 +39,8 @@ class Asking(msgspec.Struct, frozen=True):
         tokens_per_word, extra_tokens, highest_id: see ``Scale``.
         seed: see ``TextPrompts``.
         corpus: words of the text that prompts are cut from.
+        asks_sanitizer: the integrated engine tells its own record with the answer (on its native
+            route; others may refuse the field).
     """
 
     api: Api = Api.CHAT
@@ -50,6 +52,7 @@ class Asking(msgspec.Struct, frozen=True):
     highest_id: int = HIGHEST_ID
     seed: str = "specwatch"
     corpus: tuple[str, ...] = ()
+    asks_sanitizer: bool = False
 
 
 def build_prompts(asking: Asking) -> Prompts:
@@ -85,7 +88,8 @@ def _fields(
     if asking.api in (Api.GENERATE, Api.GENERATE_TEXT):
         name = "input_ids" if asking.api is Api.GENERATE else "text"
         sampling = {**settings, "max_new_tokens": length}
-        return {name: prompt, "sampling_params": sampling, "stream": True}
+        told = {"return_kv_sanitizer": True} if asking.asks_sanitizer else {}
+        return {name: prompt, "sampling_params": sampling, "stream": True, **told}
     body = {
         **settings,
         "max_tokens": length,

@@ -1,6 +1,7 @@
 """Sends one planned request and reads its answer. The only file of a replay that opens sockets."""
 
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -21,13 +22,20 @@ class HttpSender:
         target: its address, as ``http://127.0.0.1:30000``.
         api_key: sent as a bearer token.
         timeout_seconds: for one whole answer.
+        listen: makes for a request what hears the bytes of its answer; by default nobody does.
     """
 
     def __init__(
-        self, target: str, asking: Asking, api_key: str | None, timeout_seconds: float
+        self,
+        target: str,
+        asking: Asking,
+        api_key: str | None,
+        timeout_seconds: float,
+        listen: Callable[[Planned], Callable[[bytes], None]] | None = None,
     ) -> None:
         self._address = target.rstrip("/") + asking.api.path
         self._asking = asking
+        self._listen = listen
         self._prompts = build_prompts(asking)
         self._headers = {"content-type": "application/json"}
         if api_key is not None:
@@ -65,6 +73,7 @@ class HttpSender:
         """
         assert self._session is not None, "sent outside of the context"
         body = build_body(self._asking, self._prompts, planned)
+        hear = self._listen(planned) if self._listen is not None else None
         started = time.monotonic()
         reader: AnswerReader | None = None
         failure: Failure | None = None
@@ -81,6 +90,8 @@ class HttpSender:
                 else:
                     async for data in response.content.iter_any():
                         reader.feed(data, time.monotonic())
+                        if hear is not None:
+                            hear(data)
                     reader.finish()
         except TimeoutError:
             failure = Failure.TIMEOUT

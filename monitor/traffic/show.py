@@ -3,6 +3,7 @@
 from rich.console import Console
 from rich.table import Table
 
+from monitor.traffic.outcome import CAUSES
 from monitor.traffic.report import Rate, Report, Spread
 
 
@@ -79,7 +80,7 @@ def _rates(report: Report) -> Table:
     _row(table, "more than one attempt", report.retried)
     if report.causes is not None:
         _row(table, "tokens from wrong cache", report.causes["any"])
-        for cause in ("foreign", "stale", "unready"):
+        for cause in CAUSES:
             _row(table, f"  {cause}", report.causes[cause])
     return table
 

@@ -47,6 +47,7 @@ async def ask_target(
         api=api or choose_api(info, has_corpus=bool(asking.corpus)),
         model=asking.model or first_model(models),
         highest_id=vocabulary_of(info) or asking.highest_id,
+        asks_sanitizer=info.get("engine") == "specwatch",
     )
     return await _calibrated(target, chosen, api_key, timeout_seconds)
 

@@ -14,7 +14,7 @@ from aiohttp import web
 
 TOKENS_PER_WORD = 1.5
 TEMPLATE_TOKENS = 12
-_NATIVE_INFO = {"speculative_algorithm": "EAGLE", "vocab_size": 1000}
+_NATIVE_INFO = {"engine": "specwatch", "speculative_algorithm": "EAGLE", "vocab_size": 1000}
 
 _UNREAD: dict[str, Any] = {"sampling_params": {"max_new_tokens": 2}, "max_tokens": 2}
 
@@ -26,8 +26,9 @@ class Reply:
     Attributes:
         headers: of the response.
         comment: an event that is none, before the last one.
-        sanitizer: goes into ``meta_info``.
+        sanitizer: goes into ``meta_info`` of who asks for it.
         error: an in-band error instead of the end.
+        text: how the answer goes on, by default "b".
         is_cut: the stream ends without a finish reason.
         seconds: until the first token.
     """
@@ -39,6 +40,7 @@ class Reply:
     error: bool = False
     is_cut: bool = False
     seconds: float = 0.0
+    text: str = "b"
 
 
 @dataclass(slots=True)
@@ -61,6 +63,7 @@ class Target:
         tells_usage: counts prompts in its answers.
         reads_bodies: off, it answers all alike and unread: to measure a generator, not itself.
         calibrations: first requests, which are answered well and are none of the replay.
+        port: to listen on; 0: a free one.
     """
 
     reply: Callable[[int], Reply] = field(default=lambda _: Reply())
@@ -70,18 +73,20 @@ class Target:
     calibrations: int = 2
     asked: list[Asked] = field(default_factory=list)
     address: str = ""
+    port: int = 0
     _runner: web.AppRunner | None = None
     _begun: int = 0
 
     async def __aenter__(self) -> Self:
         app = web.Application(client_max_size=2**26)
+        app.router.add_get("/health", self._health)
         app.router.add_get("/server_info", self._info)
         app.router.add_get("/v1/models", self._models)
         for path in ("/generate", "/v1/completions", "/v1/chat/completions"):
             app.router.add_post(path, self._answer)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0, backlog=4096).start()
+        await web.TCPSite(self._runner, "127.0.0.1", self.port, backlog=4096).start()
         host, port = self._runner.addresses[0][:2]
         self.address = f"http://{host}:{port}"
         return self
@@ -94,6 +99,9 @@ class Target:
     def replayed(self) -> list[Asked]:
         """Without the two requests that find out how it counts."""
         return self.asked[self.calibrations :]
+
+    async def _health(self, _: web.Request) -> web.Response:
+        return web.Response()
 
     async def _info(self, _: web.Request) -> web.Response:
         return web.json_response(_NATIVE_INFO) if self.is_native else web.Response(status=404)
@@ -129,9 +137,9 @@ class Target:
         if native:
             first: dict[str, Any] = {"text": "a", "meta_info": {"finish_reason": None}}
             meta = {**usage, "finish_reason": {"type": "length", "length": limit}}
-            if reply.sanitizer is not None:
+            if reply.sanitizer is not None and body.get("return_kv_sanitizer"):
                 meta["kv_sanitizer"] = reply.sanitizer
-            end = {"text": "a b", "meta_info": meta}
+            end = {"text": f"a {reply.text}", "meta_info": meta}
         else:
             first = {"choices": [{"text": "a", "delta": {"content": "a"}, "finish_reason": None}]}
             choice = {"text": "b", "delta": {"content": "b"}, "finish_reason": "length"}

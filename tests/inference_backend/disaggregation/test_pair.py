@@ -8,6 +8,7 @@ from inference_backend.disaggregation.handoff import AbortProtocol
 from inference_backend.disaggregation.messages import Memory
 from inference_backend.disaggregation.transport import LocalPages, LocalTransport
 from inference_backend.engine.sequence import Sequence
+from inference_backend.kv.labels import Corruption
 from tests.fakes.engine_runs import prompt, recomputed
 from tests.fakes.pair import ROOMS, Pair, failure_of, make_pair
 from tests.fakes.tiny_model import tiny_model
@@ -38,9 +39,9 @@ async def test_the_prompt_is_computed_by_the_prefill_alone() -> None:
         computed: list[int] = []
         take = pair.decode.take_transfer
 
-        def arrived(sequence: Sequence) -> None:
+        def arrived(sequence: Sequence, is_tainted: bool) -> None:
             computed.append(sequence.num_computed)
-            take(sequence)
+            take(sequence, is_tainted)
 
         pair.decode_role.receiver._on_arrived = arrived
         await pair.answer("a", tokens)
@@ -57,6 +58,31 @@ async def test_many_at_once_with_shared_prefixes_and_few_pages() -> None:
         for tokens, answer in zip(prompts.values(), answers, strict=True):
             assert answer == healthy(tokens)
         assert pair.decode.sanitizer_records() == []
+        await pair.settle()
+
+
+async def test_wrong_cache_of_the_prefill_shows_in_the_answer_of_the_decode() -> None:
+    """Its pages arrive whole: only the prefill can know that they were computed from others.
+
+    Once the whole chain was blind here: a race in the prefill's host cache was counted nowhere.
+    """
+    start = prompt(24, 1)
+    async with make_pair() as pair:
+        await pair.answer("sound", start)
+        prefill = pair.prefill.scheduler.cache
+        prefill.epochs.tainted.update(prefill.prefix.match(start, ""))
+        await pair.answer("wrong", start + prompt(20, 2))
+        await pair.answer("of its own", prompt(40, 3))
+        prefill.epochs.tainted.clear()
+        await pair.answer("found on the decode's side", start + prompt(20, 2))
+        kinds = {
+            record.request_id: dict(record.labels.tokens)
+            for record in pair.decode.sanitizer_records()
+        }
+        assert kinds == {
+            "wrong": {Corruption.DERIVED: LENGTH},
+            "found on the decode's side": {Corruption.DERIVED: LENGTH},
+        }
         await pair.settle()
 
 

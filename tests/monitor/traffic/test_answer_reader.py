@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from monitor.traffic.answer_reader import AnswerReader
+from monitor.traffic.answer_reader import AnswerReader, read_sanitizer
 from monitor.traffic.outcome import Failure, Sanitizer
 
 CHAT = (
@@ -98,3 +98,10 @@ def test_odd_numbers_are_no_counts() -> None:
     reader = read(odd)
     assert (reader.prompt_tokens, reader.completion_tokens) == (None, None)
     assert reader.sanitizer == Sanitizer()
+
+
+def test_the_integrated_engines_own_record() -> None:
+    """It names its writers as objects, and tokens from cache that was itself computed wrongly."""
+    told = {"foreign": 0, "derived": 3, "writers": [{"rid": "r7", "by": "transfer"}]}
+    assert read_sanitizer(told) == Sanitizer(derived=3, writers=("transfer",))
+    assert read_sanitizer(told).causes == ("derived",)

@@ -91,10 +91,11 @@ def test_anomalies_by_kind_and_cause() -> None:
         "foreign": 2,
         "stale": 1,
         "unready": 0,
+        "derived": 0,
         "any": 2,
     }
     assert found.causes["any"].per_10k == pytest.approx(2 / 3 * 1e4)
-    assert found.cause_tokens == {"foreign": 5, "stale": 1, "unready": 0}
+    assert found.cause_tokens == {"foreign": 5, "stale": 1, "unready": 0, "derived": 0}
     assert found.writers == {"a": 2, "b": 1}
 
 
