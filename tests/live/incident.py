@@ -181,7 +181,7 @@ def start_proxy(children: Children, replicas: list[str], store: str) -> str:
     options = ["--port", str(port), "--redis", store, "--engine-metrics-seconds", "1"]
     options += ["--panel", "published", "--max-attempts", "2", "--lame-duck-seconds", "0"]
     options += ["--judge", "--judge-model", judge, "--judge-sample-rate", "1"]
-    options += ["--judge-per-minute", "600"]
+    options += ["--judge-per-minute", "600", "--record", str(children.folder / "trace.jsonl")]
     for one in replicas:
         options += ["--replica", one]
     address = f"http://127.0.0.1:{port}"
