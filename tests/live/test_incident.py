@@ -15,7 +15,8 @@ from tests.live.incident import DRILL, Live, incident
 # Only told once something goes wrong that this incident has not.
 QUIET = {
     "specwatch_events_dropped_total",
-    "specwatch_detector_errors_totalspecwatch_hedges_total",  # not switched on
+    "specwatch_detector_errors_total",
+    "specwatch_hedges_total",
     "specwatch_record_dropped_total",
 }
 
