@@ -4,13 +4,13 @@ Mooncake (https://github.com/kvcache-ai/Mooncake) is what SGLang and vLLM move t
 package is optional: ``pip install 'specwatch[mooncake]'`` (CPU memory, TCP; Debian's libibverbs1).
 """
 
-import threading
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from inference_backend.disaggregation.messages import Memory
+from inference_backend.disaggregation.page_move import PageMove
 from inference_backend.disaggregation.transport import Ready, tags_to_write
 from inference_backend.errors import ModelUnavailable, TransferFailed
 from inference_backend.kv.store import KvStore
@@ -70,59 +70,42 @@ class MooncakeTransport:
 
 
 class MooncakePages:
-    """See ``RemotePages``. Pages are copied once, to put the target's tags beside the data."""
+    """See ``RemotePages``. Pages are copied once, to put the target's tags beside the data.
+
+    One thread writes, so one staging area is enough.
+    """
 
     def __init__(self, engine: Any, store: KvStore, memory: Memory, staging: torch.Tensor) -> None:
         self._engine, self._store, self._memory, self._staging = engine, store, memory, staging
-        self._lock = threading.Lock()
 
-    def write(
-        self,
-        layer: int,
-        sources: Sequence[int],
-        source_epochs: Sequence[int],
-        targets: Sequence[int],
-        target_epochs: Sequence[int],
-        ready: Ready,
-    ) -> None:
+    def write(self, layer: int, move: PageMove, ready: Ready) -> None:
         ready.wait(None)
-        self._check(targets)
-        for start in range(0, len(sources), STAGED_PAGES):
-            part = slice(start, start + STAGED_PAGES)
-            self._write_part(
-                layer, sources[part], source_epochs[part], targets[part], target_epochs[part]
-            )
+        self._check(move.targets)
+        for part in move.parts(STAGED_PAGES):
+            self._write_part(layer, part)
 
-    def _write_part(
-        self,
-        layer: int,
-        sources: Sequence[int],
-        source_epochs: Sequence[int],
-        targets: Sequence[int],
-        target_epochs: Sequence[int],
-    ) -> None:
+    def _write_part(self, layer: int, move: PageMove) -> None:
         store, block = self._store, self._store.blocks.shape[2]
-        own = torch.tensor(sources, device=store.device)
-        with self._lock, torch.inference_mode():
-            staged = self._staging[: len(sources)]
+        own = torch.tensor(move.sources, device=store.device)
+        with torch.inference_mode():
+            staged = self._staging[: len(move.sources)]
             staged.copy_(store.blocks[layer, own])
-            tags = tags_to_write(store, layer, own, source_epochs, target_epochs).cpu()
             words = staged.view(torch.int64)
-            words[:, 0] = words[:, -1] = tags
-            base = self._memory.blocks + layer * self._memory.pages * block
-            self._send(
-                [staged.data_ptr() + index * block for index in range(len(targets))],
-                [base + page * block for page in targets],
-                block,
-            )
+            words[:, 0] = words[:, -1] = tags_to_write(store, layer, move).cpu()
+        base = self._memory.blocks + layer * self._memory.pages * block
+        self._send(
+            [staged.data_ptr() + index * block for index in range(len(move.targets))],
+            [base + page * block for page in move.targets],
+            block,
+        )
 
-    def write_tails(self, sources: Sequence[int], targets: Sequence[int], ready: Ready) -> None:
+    def write_tails(self, move: PageMove, ready: Ready) -> None:
         ready.wait(None)
         tails = self._store.tail_hidden
         size = tails.shape[1] * tails.element_size()
         self._send(
-            [tails.data_ptr() + page * size for page in sources],
-            [self._memory.tails + page * size for page in targets],
+            [tails.data_ptr() + page * size for page in move.sources],
+            [self._memory.tails + page * size for page in move.targets],
             size,
         )
 

@@ -20,12 +20,17 @@ from inference_backend.disaggregation.handoff import (
     step_sending,
 )
 from inference_backend.disaggregation.messages import Offer, Report
+from inference_backend.disaggregation.page_move import (
+    PageMove,
+    move_to_lent,
+    places_to_send,
+)
 from inference_backend.disaggregation.transport import Ready, RemotePages
 from inference_backend.engine import inspection
 from inference_backend.engine.scheduler import Chunk
 from inference_backend.engine.sequence import Sequence
 from inference_backend.errors import TransferFailed
-from inference_backend.kv.lease import Lease, PageCache
+from inference_backend.kv.lease import PageCache
 from inference_backend.kv.store import KvStore
 
 log = logging.getLogger(__name__)
@@ -67,10 +72,7 @@ class _Room:
 class _Write:
     room: int
     layer: int
-    sources: list[int] = field(default_factory=list)
-    source_epochs: list[int] = field(default_factory=list)
-    targets: list[int] = field(default_factory=list)
-    target_epochs: list[int] = field(default_factory=list)
+    move: PageMove | None = None  # none with COMPUTED
     ready: Ready | None = None
 
 
@@ -203,19 +205,9 @@ class Sender:
         places = places_to_send(room.offer, lease, chunk, self._store.page_size)
         if not places:
             return
-        self._hold(room, [lease.pages[place] for place in places])
-        first = room.offer.first
-        room.writes.put(
-            _Write(
-                number,
-                layer,
-                [lease.pages[place] for place in places],
-                [lease.epochs[place] for place in places],
-                [room.offer.pages[place - first] for place in places],
-                [room.offer.epochs[place - first] for place in places],
-                ready,
-            )
-        )
+        move = move_to_lent(room.offer, lease, places)
+        self._hold(room, move.sources)
+        room.writes.put(_Write(number, layer, move, ready))
 
     def _hold(self, room: _Room, pages: list[int]) -> None:
         """The sources must stay what they are until they have been read."""
@@ -234,18 +226,12 @@ class Sender:
                 self._step(write.room, self._write(write, target))
 
     def _write(self, write: _Write, target: RemotePages) -> SendEvent:
+        assert write.move is not None
         assert write.ready is not None
         try:
-            target.write(
-                write.layer,
-                write.sources,
-                write.source_epochs,
-                write.targets,
-                write.target_epochs,
-                write.ready,
-            )
+            target.write(write.layer, write.move, write.ready)
             if write.layer == self._store.num_layers:
-                target.write_tails(write.sources, write.targets, write.ready)
+                target.write_tails(write.move, write.ready)
         except Exception as error:  # whatever it was: nobody knows what has arrived
             log.warning("transfer for room %d: %s", write.room, error)
             self._set_message(write.room, str(error))
@@ -292,15 +278,3 @@ class Sender:
         self._ended[number] = None
         if len(self._ended) > MAX_ENDED:
             self._ended.popitem(last=False)
-
-
-def places_to_send(offer: Offer, lease: Lease, chunk: Chunk, page_size: int) -> range:
-    """Places in the prompt whose pages are full after the chunk and were not before.
-
-    With the first chunk go the pages that were found in the prefix cache.
-    """
-    is_first = chunk.start == lease.reused * page_size
-    start = 0 if is_first else chunk.start // page_size
-    start = max(start, offer.first)
-    end = min(chunk.end // page_size, offer.first + len(offer.pages))
-    return range(start, max(start, end))

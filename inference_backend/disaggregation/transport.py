@@ -2,13 +2,13 @@
 
 import threading
 import weakref
-from collections.abc import Sequence
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from inference_backend.disaggregation.messages import Memory
+from inference_backend.disaggregation.page_move import PageMove
 from inference_backend.errors import TransferFailed
 from inference_backend.kv.epochs import MOVER_BITS, Mover, tag_of
 from inference_backend.kv.store import KvStore
@@ -17,16 +17,8 @@ from inference_backend.kv.store import KvStore
 class RemotePages(Protocol):
     """Another engine's pages. Called by the sender's thread; each call returns when it is done."""
 
-    def write(
-        self,
-        layer: int,
-        sources: Sequence[int],
-        source_epochs: Sequence[int],
-        targets: Sequence[int],
-        target_epochs: Sequence[int],
-        ready: "Ready",
-    ) -> None:
-        """Writes own pages ``sources`` of a layer over ``targets``, with the targets' tags.
+    def write(self, layer: int, move: PageMove, ready: "Ready") -> None:
+        """Writes own pages of a layer over the targets, with the targets' tags.
 
         A source page that is not of its allocation any more goes with the tag ``POISON``: the
         reader must see that what arrived is not what was meant.
@@ -36,7 +28,7 @@ class RemotePages(Protocol):
         """
         ...
 
-    def write_tails(self, sources: Sequence[int], targets: Sequence[int], ready: "Ready") -> None:
+    def write_tails(self, move: PageMove, ready: "Ready") -> None:
         """The same for the hidden states at the pages' ends."""
         ...
 
@@ -109,51 +101,41 @@ class LocalPages:
         if source.device.type == "cuda":
             self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
 
-    def write(
-        self,
-        layer: int,
-        sources: Sequence[int],
-        source_epochs: Sequence[int],
-        targets: Sequence[int],
-        target_epochs: Sequence[int],
-        ready: Ready,
-    ) -> None:
+    def write(self, layer: int, move: PageMove, ready: Ready) -> None:
         ready.wait(self._stream)
         with torch.inference_mode(), torch.cuda.stream(self._stream):
-            device = self._source.device
-            own = torch.tensor(sources, device=device)
-            there = torch.tensor(targets, device=device)
-            tags = tags_to_write(self._source, layer, own, source_epochs, target_epochs)
+            own, there = self._rows(move)
+            tags = tags_to_write(self._source, layer, move)
             self._target.heads[layer, there] = tags
             self._target.data[layer, there] = self._source.data[layer, own]
             self._target.tails[layer, there] = tags
         self._finish()
 
-    def write_tails(self, sources: Sequence[int], targets: Sequence[int], ready: Ready) -> None:
+    def write_tails(self, move: PageMove, ready: Ready) -> None:
         ready.wait(self._stream)
         with torch.inference_mode(), torch.cuda.stream(self._stream):
-            own = torch.tensor(sources, device=self._source.device)
-            there = torch.tensor(targets, device=self._source.device)
+            own, there = self._rows(move)
             self._target.tail_hidden[there] = self._source.tail_hidden[own]
         self._finish()
+
+    def _rows(self, move: PageMove) -> tuple[Tensor, Tensor]:
+        device = self._source.device
+        return (
+            torch.tensor(move.sources, device=device),
+            torch.tensor(move.targets, device=device),
+        )
 
     def _finish(self) -> None:
         if self._stream is not None:
             self._stream.synchronize()
 
 
-def tags_to_write(
-    store: KvStore,
-    layer: int,
-    sources: Tensor,
-    source_epochs: Sequence[int],
-    target_epochs: Sequence[int],
-) -> Tensor:
+def tags_to_write(store: KvStore, layer: int, move: PageMove) -> Tensor:
     """``[n]``: the targets' tags, or ``POISON`` where the sources are not what was meant."""
     device = store.device
-    meant = torch.tensor([tag_of(epoch, Mover.TRANSFER) for epoch in target_epochs], device=device)
-    found = store.tails[layer, sources]
-    expected = torch.tensor(source_epochs, device=device)
+    meant = torch.tensor([tag_of(epoch, Mover.TRANSFER) for epoch in move.target_epochs]).to(device)
+    found = store.tails[layer, torch.tensor(move.sources, device=device)]
+    expected = torch.tensor(move.source_epochs, device=device)
     is_written = found != 0  # without a sanitizer here nobody writes tags
     is_wrong = is_written & ((found >> MOVER_BITS) != expected)
     return torch.where(is_wrong, POISON, meant)

@@ -7,6 +7,7 @@ import pytest
 
 from inference_backend.disaggregation.messages import Memory
 from inference_backend.disaggregation.mooncake import MooncakeTransport
+from inference_backend.disaggregation.page_move import PageMove
 from inference_backend.disaggregation.transport import Ready
 from inference_backend.errors import TransferFailed
 from inference_backend.kv.store import KvStore
@@ -67,7 +68,7 @@ def test_pages_beyond_the_other_side_are_not_written() -> None:
     transport = mooncake(store)
     pages = transport.reach(transport.describe())
     with pytest.raises(TransferFailed, match="does not have"):
-        pages.write(0, [1], [1], [9], [1], Ready(store.device))
+        pages.write(0, PageMove([1], [1], [9], [1]), Ready(store.device))
     transport.close()
 
 
