@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from monitor.beside import beside
+
 _LAG_INTERVAL_SECONDS = 0.5
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _GROUP_LIMITS = (
@@ -35,12 +37,8 @@ def memory_limit_bytes(limits: tuple[Path, ...] = _GROUP_LIMITS) -> int:
 @asynccontextmanager
 async def measured_lag(tell: Callable[[float], None]) -> AsyncIterator[None]:
     """Tells, twice a second, by how many seconds the event loop was late."""
-    task = asyncio.create_task(_measure_forever(tell))
-    try:
+    async with beside(_measure_forever(tell)):
         yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 async def _measure_forever(tell: Callable[[float], None]) -> None:

@@ -18,6 +18,7 @@ from monitor.ablation.grid import Cell
 from monitor.ablation.listening import Listeners
 from monitor.ablation.progress import Progress
 from monitor.ablation.tally import Tally
+from monitor.beside import beside
 from monitor.traffic.errors import BadTarget
 from monitor.traffic.replay import Replay
 from monitor.traffic.request_body import Api, Asking
@@ -158,12 +159,8 @@ class Ablation:
                     break
             replay.stop()
 
-        task = asyncio.create_task(watch())
-        try:
+        async with beside(watch()):
             yield
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:

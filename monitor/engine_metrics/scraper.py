@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+from monitor.beside import beside
 from monitor.engine_metrics.reading import read_metrics
 from monitor.engine_metrics.state import EngineStates
 from monitor.ports import ReplicaSource, ReplicaView
@@ -51,12 +52,8 @@ class EngineScraper:
     @asynccontextmanager
     async def running(self) -> AsyncIterator["EngineScraper"]:
         """Scrapes meanwhile."""
-        task = asyncio.create_task(self._scrape_forever())
-        try:
+        async with beside(self._scrape_forever()):
             yield self
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
 
     async def scrape(self) -> None:
         """One round over all replicas."""
