@@ -2,6 +2,7 @@
 
 import threading
 import weakref
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -67,10 +68,13 @@ _LOCK = threading.Lock()
 
 
 class LocalTransport:
-    """Between engines of one process: a copy by the sender's thread, on CUDA on its own stream."""
+    """Between engines of one process: a copy by the sender's thread, on CUDA on its own stream.
 
-    def __init__(self, store: KvStore) -> None:
-        self._store = store
+    ``place``: where a layer lies in ``store``, if not all are there.
+    """
+
+    def __init__(self, store: KvStore, place: Callable[[int], int] = lambda layer: layer) -> None:
+        self._store, self._place = store, place
         self._session = f"local-{id(store):x}"
         with _LOCK:
             _STORES[self._session] = store
@@ -85,7 +89,7 @@ class LocalTransport:
             raise TransferFailed(
                 f"the transport local reaches engines of this process only, not {memory.session}"
             )
-        return LocalPages(self._store, other)
+        return LocalPages(self._store, other, self._place)
 
     def close(self) -> None:
         with _LOCK:
@@ -95,8 +99,8 @@ class LocalTransport:
 class LocalPages:
     """See ``RemotePages``."""
 
-    def __init__(self, source: KvStore, target: KvStore) -> None:
-        self._source, self._target = source, target
+    def __init__(self, source: KvStore, target: KvStore, place: Callable[[int], int]) -> None:
+        self._source, self._target, self._place = source, target, place
         self._stream: torch.cuda.Stream | None = None
         if source.device.type == "cuda":
             self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
@@ -105,9 +109,10 @@ class LocalPages:
         ready.wait(self._stream)
         with torch.inference_mode(), torch.cuda.stream(self._stream):
             own, there = self._rows(move)
-            tags = tags_to_write(self._source, layer, move)
+            place = self._place(layer)
+            tags = tags_to_write(self._source, place, move)
             self._target.heads[layer, there] = tags
-            self._target.data[layer, there] = self._source.data[layer, own]
+            self._target.data[layer, there] = self._source.data[place, own]
             self._target.tails[layer, there] = tags
         self._finish()
 

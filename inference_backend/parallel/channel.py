@@ -109,6 +109,7 @@ class GroupChannel:
 
     def close(self) -> None:
         self._group.abort()
+        self._group = None  # gloo's connections end with it
 
 
 class AloneChannel:

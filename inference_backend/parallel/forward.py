@@ -23,6 +23,9 @@ from inference_backend.sparse.attention import BoundSparse, SparseAttention
 from inference_backend.sparse.indexer import Turns
 from inference_backend.sparse.select import Chosen
 
+ROWS_AT_ONCE = 1024
+"""Of one sequence: scores and masks take rows times keys, which long contexts have many of."""
+
 OnLayer = Callable[[int], None]
 """Told of each layer that a rank has computed; if it stores the layer, that is done too."""
 
@@ -54,6 +57,10 @@ class Computed:
 
     hidden: Tensor
     flags: Tensor
+
+
+def _pieces(run: range) -> list[range]:
+    return [run[start : start + ROWS_AT_ONCE] for start in range(0, len(run), ROWS_AT_ONCE)]
 
 
 class _Run:
@@ -93,8 +100,9 @@ class Pass:
         self._flags = flags
         self._runs = [
             [
-                _Run(computing, part, run, flags[index : index + 1])
+                _Run(computing, part, piece, flags[index : index + 1])
                 for run in self._rows.shares[index]
+                for piece in _pieces(run)
             ]
             for index, part in enumerate(batch.parts)
         ]
@@ -105,11 +113,16 @@ class Pass:
         tags = self._rows.tags
         self._tags = None if tags is None else tags.index_select(0, self._rows.own)
 
-    def run(self) -> Computed:
-        """Raises ``RanksLost`` if another rank does not answer."""
+    def run(self, check: Callable[[], None]) -> Computed:
+        """``check`` is called before the others hear that this rank is done; it may raise.
+
+        Raises:
+            RanksLost: another rank does not answer.
+        """
         tokens = torch.tensor(self._batch.token_ids, device=self._device)
         own = tokens.index_select(0, self._rows.own)
         hidden = self._without_rows() if not len(own) else self._model(own)
+        check()
         return self._collect(hidden)
 
     def _model(self, tokens: Tensor) -> Tensor:

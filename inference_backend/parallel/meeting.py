@@ -16,7 +16,7 @@ from inference_backend.errors import RanksLost
 from inference_backend.parallel.batch import Command, decode, encode
 
 POLL_SECONDS = 0.02
-IDLE = timedelta(seconds=5)
+IDLE = timedelta(hours=1)  # torch writes a warning each time: seldom
 
 IsAlive = Callable[[int], bool]
 

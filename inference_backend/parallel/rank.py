@@ -1,5 +1,6 @@
 """A rank: the model, its part of the cache, and the others, as long as they are all there."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -63,6 +64,24 @@ class Rank:
     def owners(self, ranks: int) -> LayerOwners:
         return LayerOwners(self._model.shape.num_layers, ranks, self.options.has_draft)
 
+    def owner(self, layer: int) -> int:
+        """Which rank stores a layer (the first, where all do), as numbered in the channel."""
+        assert self.channel is not None
+        if self.options.layout is KvLayout.REPLICATED:
+            return 0
+        return self.owners(self.channel.ranks).owner(layer)
+
+    def stores(self, layer: int) -> bool:
+        """Whether this rank is the one that answers for a layer."""
+        return self.channel is not None and self.owner(layer) == self.channel.rank
+
+    def place(self, layer: int) -> int:
+        """Where a layer that is stored here lies in the store."""
+        assert self.channel is not None
+        if self.options.layout is KvLayout.REPLICATED:
+            return layer
+        return self.owners(self.channel.ranks).place(layer)
+
     def join(self, channel: Channel) -> None:
         """The ranks of ``channel`` compute from now on, beginning with an empty cache."""
         owners, layout = self.owners(channel.ranks), self.options.layout
@@ -89,10 +108,16 @@ class Rank:
         return Split(store, self.staging, owners, channel, self._readiness, options.ahead)
 
     @torch.inference_mode()
-    def compute(self, batch: Batch, on_layer: OnLayer) -> Computed:
-        """Raises ``RanksLost`` if another rank does not answer."""
+    def compute(
+        self, batch: Batch, on_layer: OnLayer, check: Callable[[], None] = lambda: None
+    ) -> Computed:
+        """``check``: see ``forward.Pass.run``.
+
+        Raises:
+            RanksLost: another rank does not answer.
+        """
         assert self._computing is not None, "a rank computes nothing before it has joined"
-        return Pass(self._computing, batch, on_layer).run()
+        return Pass(self._computing, batch, on_layer).run(check)
 
     def leave(self) -> None:
         """Breaks the connections: whoever waits for this rank hears of it."""

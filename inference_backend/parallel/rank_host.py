@@ -31,11 +31,7 @@ class RankHost:
 
     @contextlib.contextmanager
     def moving(self, batch: Batch) -> Iterator[None]:
-        """Saves and begins loads; attention within waits for what is on its way.
-
-        Raises:
-            RanksLost: something could not be loaded; nothing of the pass is to be used.
-        """
+        """Saves and begins loads; attention within waits for what is on its way."""
         for move in batch.moves:
             if isinstance(move, Load):
                 self._load(move)
@@ -43,8 +39,11 @@ class RankHost:
                 self.host.save(*move)
         with self._readiness.reading(self._active):
             yield
-        failed = [load.failure for load in self._active if load.failure is not None]
         self._active = [load for load in self._active if not load.is_over]
+
+    def check(self) -> None:
+        """Raises ``RanksLost`` if something could not be loaded: nothing of the pass counts."""
+        failed = [load.failure for load in self._active if load.failure is not None]
         if failed:
             raise RanksLost(f"a rank could not load from host memory ({failed[0]})")
 

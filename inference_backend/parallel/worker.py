@@ -39,7 +39,7 @@ class Worker:
     """Runs in its process's (or, in tests, thread's) main loop."""
 
     def __init__(self, store: Store, name: int, rank: Rank, host: RankHost | None) -> None:
-        self._store, self._name, self.rank, self._host = store, name, rank, host
+        self._store, self._name, self.rank, self.host = store, name, rank, host
         self._called = Called(store, name)
         self.on_layer: Callable[[int], None] = lambda _: None
 
@@ -53,8 +53,8 @@ class Worker:
             log.warning("rank %d stops: %s", self._name, error)
         finally:
             self.rank.leave()
-            if self._host is not None:
-                self._host.close()
+            if self.host is not None:
+                self.host.close()
 
     def _obey(self) -> bool:
         command = self._called.next()
@@ -73,13 +73,17 @@ class Worker:
             return  # told before the first rank knew that the group was broken
         try:
             with torch.inference_mode(), self._moves(batch):
-                self.rank.compute(batch, self.on_layer)
+                self.rank.compute(batch, self.on_layer, self._check)
         except RanksLost as error:
             log.warning("rank %d: %s", self._name, error)
             self.rank.leave()
 
+    def _check(self) -> None:
+        if self.host is not None:
+            self.host.check()
+
     def _moves(self, batch: Batch) -> contextlib.AbstractContextManager[None]:
-        return contextlib.nullcontext() if self._host is None else self._host.moving(batch)
+        return contextlib.nullcontext() if self.host is None else self.host.moving(batch)
 
     def _rejoin(self, generation: int) -> bool:
         """If another is lost meanwhile, the first rank calls once more."""
@@ -95,6 +99,6 @@ class Worker:
         if members is None:
             return False
         self.rank.join(make_channel(self._store, generation, members, self._name, self.rank))
-        if self._host is not None:
-            self._host.restart()
+        if self.host is not None:
+            self.host.restart()
         return True

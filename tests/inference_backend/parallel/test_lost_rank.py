@@ -10,7 +10,7 @@ from pathlib import Path
 
 from torch.distributed import TCPStore  # type: ignore[attr-defined]  # exported, untyped
 
-from inference_backend.engine.request import FinishReason
+from inference_backend.engine.request import FinishReason, StepOutput
 from inference_backend.parallel.leader import Leader
 from tests.fakes.engine_runs import finish, prompt, request
 from tests.fakes.rank_threads import Case, start_leader
@@ -79,7 +79,7 @@ def test_a_killed_rank_fails_the_request_and_the_others_go_on() -> None:
         engine.runner.on_layer = kill
         engine.add(request("during", other, 1))
         began = time.monotonic()
-        ended = []
+        ended: list[StepOutput] = []
         while not ended:
             ended = engine.step()
         assert time.monotonic() - began < case.timeout_seconds
