@@ -67,13 +67,18 @@ _STORES: "weakref.WeakValueDictionary[str, KvStore]" = weakref.WeakValueDictiona
 _LOCK = threading.Lock()
 
 
+def same(layer: int) -> int:
+    """A store that has all layers has each under its own number."""
+    return layer
+
+
 class LocalTransport:
     """Between engines of one process: a copy by the sender's thread, on CUDA on its own stream.
 
     ``place``: where a layer lies in ``store``, if not all are there.
     """
 
-    def __init__(self, store: KvStore, place: Callable[[int], int] = lambda layer: layer) -> None:
+    def __init__(self, store: KvStore, place: Callable[[int], int] = same) -> None:
         self._store, self._place = store, place
         self._session = f"local-{id(store):x}"
         with _LOCK:
@@ -99,7 +104,9 @@ class LocalTransport:
 class LocalPages:
     """See ``RemotePages``."""
 
-    def __init__(self, source: KvStore, target: KvStore, place: Callable[[int], int]) -> None:
+    def __init__(
+        self, source: KvStore, target: KvStore, place: Callable[[int], int] = same
+    ) -> None:
         self._source, self._target, self._place = source, target, place
         self._stream: torch.cuda.Stream | None = None
         if source.device.type == "cuda":

@@ -16,8 +16,11 @@ from torch.distributed.distributed_c10d import Store
 from inference_backend.disaggregation.messages import Memory
 from inference_backend.disaggregation.page_move import PageMove
 from inference_backend.disaggregation.transport import LocalTransport, Ready, RemotePages, Transport
+from inference_backend.engine.runner import OnLayer
+from inference_backend.engine.scheduler import Chunk
 from inference_backend.errors import TransferFailed
 from inference_backend.kv.store import KvStore
+from inference_backend.parallel.leader import Leader
 from inference_backend.parallel.meeting import IDLE
 from inference_backend.parallel.rank import Rank
 
@@ -30,11 +33,13 @@ class Ask(msgspec.Struct, frozen=True):
     """A write that its owner is asked for.
 
     Attributes:
+        generation: of the ranks that have computed it; others have other layers.
         passes: passes in which the layer must have been computed before its pages are read.
     """
 
     memory: Memory
     layer: int
+    generation: int
     passes: int
     sources: list[int]
     source_epochs: list[int]
@@ -120,7 +125,14 @@ class OwnerSends:
         target = self._reached.get(ask.memory.session)
         if target is None:
             target = self._reached[ask.memory.session] = self._transport.reach(ask.memory)
+        self._check(ask)
         target.write(ask.layer, move, Ready(self._rank.store.device))
+        self._check(ask)
+
+    def _check(self, ask: Ask) -> None:
+        """Before and after: the ranks may meet anew while pages are read."""
+        if ask.generation != self._rank.generation or not self._rank.stores(ask.layer):
+            raise TransferFailed("the layer was lost with a rank")
 
 
 class OwnersTransport:
@@ -128,16 +140,26 @@ class OwnersTransport:
 
     Args:
         own: of the first rank's own store.
-        progress: of the first rank.
     """
 
-    def __init__(
-        self, store: Store, rank: Rank, members: list[int], own: Transport, progress: Progress
-    ) -> None:
-        self._store, self._rank, self._members = store, rank, members
-        self._own, self._progress = own, progress
-        self._asked = dict.fromkeys(members, 0)
+    def __init__(self, store: Store, leader: Leader, own: Transport) -> None:
+        self._store, self._leader, self._own = store, leader, own
+        self._rank = leader.rank
+        assert self._rank.options.has_draft, "the decode side has the draft head's layer"
+        self._progress = Progress(self._rank.store.num_layers)
+        self._asked: dict[int, int] = {}
+        self._lost_epoch = 0
         self._lock = threading.Lock()
+        leader.on_regroup = self._lose
+
+    def _lose(self) -> None:
+        """What was computed so far is gone, on all ranks."""
+        self._lost_epoch = self._leader.engine.scheduler.cache.epochs.last
+
+    def check(self, move: PageMove) -> None:
+        """Raises ``TransferFailed`` if the sources were lost."""
+        if min(move.source_epochs) <= self._lost_epoch:
+            raise TransferFailed("what was to be sent was lost with a rank")
 
     def describe(self) -> Memory:
         return self._own.describe()
@@ -149,7 +171,18 @@ class OwnersTransport:
         self._own.close()
 
     def owner(self, layer: int) -> int:
-        return 0 if self._rank.stores(layer) else self._members[self._rank.owner(layer)]
+        """Its number when all began. The draft head's layer is the first rank's."""
+        return self._leader.members[self._rank.owner(layer)]
+
+    def after(self, on_layer: OnLayer) -> OnLayer:
+        """What the first rank's runner has to call in place of ``on_layer``."""
+
+        def computed(layer: int, chunks: list[Chunk]) -> None:
+            if layer < self._rank.store.num_layers:  # the draft head's is not asked for
+                self._progress.computed(layer)
+            on_layer(layer, chunks)
+
+        return computed
 
     def ask(self, memory: Memory, name: int, layer: int, move: PageMove) -> None:
         """Returns when it has been done. One ask of a rank at a time: they are answered in turn.
@@ -160,6 +193,7 @@ class OwnersTransport:
         ask = Ask(
             memory,
             layer,
+            self._rank.generation,
             self._progress.passes(layer),
             move.sources,
             move.source_epochs,
@@ -167,8 +201,8 @@ class OwnersTransport:
             move.target_epochs,
         )
         with self._lock:
-            number = self._asked[name]
-            self._asked[name] += 1
+            number = self._asked.get(name, 0)
+            self._asked[name] = number + 1
             self._store.set(f"ask/{name}/{number}", msgspec.json.encode(ask).decode())
         key = f"answer/{name}/{number}"
         try:
@@ -187,6 +221,7 @@ class OwnersPages:
         self._transport, self._memory, self._own = transport, memory, own
 
     def write(self, layer: int, move: PageMove, ready: Ready) -> None:
+        self._transport.check(move)
         name = self._transport.owner(layer)
         if name == 0:
             self._own.write(layer, move, ready)

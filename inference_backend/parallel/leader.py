@@ -123,7 +123,7 @@ class Leader:
             self._caller.tell(Regroup(self._generation))
             self.members = self._caller.meet(self._generation, self.members)
             try:
-                self.rank.join(self._connect())
+                self.rank.join(self._connect(), self._generation)
             except RanksLost as error:
                 log.warning("another rank was lost: %s", error)
                 continue

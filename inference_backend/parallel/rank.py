@@ -27,7 +27,8 @@ class RankOptions:
         ahead: see ``schedule.plan_pass``.
         staged_tokens: longest context that fits into the staging area.
         timeout_seconds: how long an operation between ranks may take before one counts as lost.
-        has_draft: there is a draft head; the first rank's.
+        has_draft: the first rank keeps the draft head's layer. A hand-over needs it: the decode
+            side has that layer.
         host_slots: pages of the host tier; 0: there is none.
         shares_device: the ranks are on one GPU.
     """
@@ -58,6 +59,7 @@ class Rank:
         self.store, self.options = store, options
         self._model, self._indexer, self._readiness = model, indexer, readiness
         self.channel: Channel | None = None
+        self.generation = 0
         self.staging: Staging | None = None
         self._computing: Computing | None = None
 
@@ -67,7 +69,7 @@ class Rank:
     def owner(self, layer: int) -> int:
         """Which rank stores a layer (the first, where all do), as numbered in the channel."""
         assert self.channel is not None
-        if self.options.layout is KvLayout.REPLICATED:
+        if self.options.layout is KvLayout.REPLICATED or layer == self._model.shape.num_layers:
             return 0
         return self.owners(self.channel.ranks).owner(layer)
 
@@ -82,10 +84,10 @@ class Rank:
             return layer
         return self.owners(self.channel.ranks).place(layer)
 
-    def join(self, channel: Channel) -> None:
+    def join(self, channel: Channel, generation: int = 0) -> None:
         """The ranks of ``channel`` compute from now on, beginning with an empty cache."""
         owners, layout = self.owners(channel.ranks), self.options.layout
-        self.channel = channel
+        self.channel, self.generation = channel, generation
         self.store.allocate(kept_layers(layout, owners, channel.rank))
         chosen = self._layout(owners, channel)
         full = full_attention(chosen.view)

@@ -98,7 +98,8 @@ class Worker:
         members = self._called.meet(generation, MEETING_SECONDS)
         if members is None:
             return False
-        self.rank.join(make_channel(self._store, generation, members, self._name, self.rank))
+        channel = make_channel(self._store, generation, members, self._name, self.rank)
+        self.rank.join(channel, generation)
         if self.host is not None:
             self.host.restart()
         return True

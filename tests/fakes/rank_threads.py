@@ -85,6 +85,7 @@ class Ranks:
     """A running group."""
 
     leader: Leader
+    store: Store
     workers: list[Worker] = field(default_factory=list)
 
     @property
@@ -126,7 +127,7 @@ def running(case: Case) -> Iterator[Ranks]:
         thread.start()
     leader = start_leader(case, store, lambda name: threads[name - 1].is_alive())
     try:
-        yield Ranks(leader, workers)
+        yield Ranks(leader, store, workers)
     finally:
         leader.stop()
         if leader.engine.host is not None:

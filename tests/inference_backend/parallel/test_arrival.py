@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from inference_backend.errors import RanksLost
 from inference_backend.kv.labels import Corruption
 from inference_backend.parallel.channel import AloneChannel
 from inference_backend.parallel.owners import LayerOwners
 from inference_backend.parallel.schedule import plan_pass
 from inference_backend.parallel.staging import Staging
+from tests.fakes.copies import OddCopies, broken_at
 from tests.fakes.engine_runs import finish, prompt, request
 from tests.fakes.odd_channels import OddChannel
 from tests.fakes.rank_threads import Case, Ranks, running
@@ -118,10 +118,7 @@ def test_a_rank_whose_host_tier_fails_is_lost_and_comes_back() -> None:
         for seed in (72, 73):
             finish(engine, [request(f"evict{seed}", prompt(150, seed), 1)])
 
-        def broken(_load: object, _layer: int) -> None:
-            raise RanksLost("host memory is gone")
-
-        host.host.load_kv = broken  # type: ignore[method-assign]
+        host.loader.copies = OddCopies(host.host, broken_at("kv", 0))
         engine.add(request("b", TEXT, 1))
         ended = engine.step()
         assert ended[0].is_transfer_failure
