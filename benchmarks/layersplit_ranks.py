@@ -66,7 +66,11 @@ class Setting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One group of ranks: ``batch`` sequences of ``context`` tokens, ``new`` of them to compute."""
+    """One group of ranks: ``batch`` sequences of ``context`` tokens, ``new`` of them to compute.
+
+    Every case is run in several rounds, so that a busy minute of the machine does not meet one
+    layout only.
+    """
 
     layout: KvLayout
     ahead: int
@@ -74,6 +78,7 @@ class Case:
     new: int
     batch: int
     pages: int
+    round: int
 
     @property
     def name(self) -> str:
@@ -135,7 +140,7 @@ def engine_options(setting: Setting, case: Case) -> EngineOptions:
 
 
 def store_of(store: Store, case: Case) -> Store:
-    return PrefixStore(f"{case.name}-{case.context}", store)
+    return PrefixStore(f"{case.name}-{case.context}-{case.round}", store)
 
 
 @contextmanager

@@ -22,7 +22,6 @@ class Layout(Protocol):
 
     Attributes:
         view: the store that attention reads.
-        checked: tags are written and compared.
     """
 
     view: KvStore

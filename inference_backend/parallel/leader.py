@@ -76,6 +76,7 @@ class Leader:
         self._moves: list[Load | tuple[int, int]] = []
         self.on_regroup: Callable[[], None] = lambda: None
         engine.computes_prompts_only = True
+        engine.max_context = min(engine.max_context, rank.options.staged_tokens)
         engine.runner.run_prompts = self._run
         engine.on_ranks_lost = self._regroup
         if engine.host is not None:

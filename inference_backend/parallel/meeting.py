@@ -13,7 +13,7 @@ import torch.distributed as dist
 from torch.distributed.distributed_c10d import Store
 
 from inference_backend.errors import RanksLost
-from inference_backend.parallel.batch import Command, decode, encode
+from inference_backend.parallel.batch import Batch, Command, decode, encode
 
 POLL_SECONDS = 0.02
 IDLE = timedelta(hours=1)  # torch writes a warning each time: seldom
@@ -34,9 +34,13 @@ class Caller:
         self._told = 0
 
     def tell(self, command: Command) -> None:
-        """Never waits. The command before the last has been read: its results were collected."""
+        """Never waits.
+
+        When there is a new batch, the command before the last was read by all who are still here:
+        the last one's results were collected, or they met after it.
+        """
         self._store.set(_command(self._told), encode(command).decode())
-        if self._told >= 2:
+        if isinstance(command, Batch) and self._told >= 2:
             self._store.delete_key(_command(self._told - 2))
         self._told += 1
 

@@ -48,6 +48,7 @@ class Case:
     host_pages: int = 0
     sanitizer: SanitizerMode = SanitizerMode.RECORD
     timeout_seconds: float = 20.0
+    staged_tokens: int = 256
 
     def options(self) -> RankOptions:
         return RankOptions(
@@ -55,7 +56,7 @@ class Case:
             ahead=self.ahead,
             num_pages=self.pages,
             page_size=PAGE_SIZE,
-            staged_tokens=self.shape.max_context,
+            staged_tokens=self.staged_tokens,
             index_topk=self.topk,
             timeout_seconds=self.timeout_seconds,
             has_draft=self.num_drafts > 0,

@@ -117,7 +117,7 @@ def test_stored_bytes_are_those_of_the_accounting(ranks: tuple[Case, Ranks]) -> 
         store.blocks.shape[2], 0 if store.index is None else store.index.blocks.shape[2]
     )
     owners = LayerOwners(case.shape.num_layers, case.ranks)
-    staged = case.shape.max_context // PAGE_SIZE
+    staged = case.staged_tokens // PAGE_SIZE
     for rank in group.all:
         assert rank.channel is not None
         number, scratch = rank.channel.rank, 1
@@ -154,8 +154,10 @@ def test_the_draft_heads_layer_is_the_first_ranks(layout: KvLayout) -> None:
         assert group.workers[0].rank.store.tail_hidden.numel() == 0
 
 
-def test_a_parallel_engine_computes_prompts_only() -> None:
-    with running(Case(sanitizer=SanitizerMode.OFF)) as group:
+def test_a_parallel_engine_computes_prompts_only_and_those_that_can_be_staged() -> None:
+    with running(Case(sanitizer=SanitizerMode.OFF, staged_tokens=40)) as group:
         with pytest.raises(InvalidRequest, match="prompts only"):
             group.engine.add(request("a", prompt(9), 2))
+        with pytest.raises(InvalidRequest, match="more than the 40 tokens"):
+            group.engine.add(request("a", prompt(40), 1))
         assert finish(group.engine, [request("b", prompt(9), 1)])["b"].tokens
