@@ -6,20 +6,19 @@ processes: over gloo on CPUs, where lengths are divided by ``--scale``, over NCC
 """
 
 import argparse
-import os
 import random
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 
 import msgspec
 from torch.distributed import TCPStore  # type: ignore[attr-defined]  # exported, untyped
 
-from benchmarks.layersplit_profile import Overlap, profile_pass
+from benchmarks.layersplit_profile import profile_pass
 from benchmarks.layersplit_ranks import (
     HOST,
     Case,
@@ -29,6 +28,7 @@ from benchmarks.layersplit_ranks import (
     make_model,
     use_device,
 )
+from benchmarks.layersplit_report import COLUMNS, Measured, notes_of, rows_of
 from benchmarks.results import Report, publish
 from inference_backend.engine.engine import Engine
 from inference_backend.engine.options import DTYPES
@@ -38,35 +38,8 @@ from inference_backend.parallel.leader import Leader
 from inference_backend.parallel.owners import KvLayout, LayerOwners
 from inference_backend.sparse.indexer import default_index_shape
 
-COLUMNS = (
-    "tokens",
-    "layout",
-    "batch",
-    "cache a rank, MB",
-    "of it staging, MB",
-    "s a pass (slowest)",
-    "prompt tokens/s",
-    "gain",
-    "broadcast hidden",
-)
 LENGTHS = [40_000, 60_000, 80_000, 100_000, 120_000]
 WAYS = [(KvLayout.REPLICATED, 0), (KvLayout.SPLIT, 0), (KvLayout.SPLIT, 1)]
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """One case: seconds of each pass, bytes of the first rank's cache, and the profile."""
-
-    case: Case
-    seconds: list[float]
-    stored: int
-    staging: int
-    overlap: Overlap
-
-    @property
-    def rate(self) -> float:
-        """Prompt tokens a second, cached ones included, in the fastest pass."""
-        return self.case.batch * self.case.context / min(self.seconds)
 
 
 def parse() -> argparse.Namespace:
@@ -216,27 +189,6 @@ def add(found: dict[tuple[int, str], Measured], more: Measured) -> None:
     found[key] = replace(more, seconds=known.seconds + more.seconds, overlap=overlap)
 
 
-def rows_of(found: list[Measured]) -> list[list[str]]:
-    lines = []
-    base = {each.case.context: each for each in found if each.case.name == "replicated"}
-    for each in found:
-        case, plain = each.case, base[each.case.context]
-        lines.append(
-            [
-                f"{case.context:,}",
-                case.name,
-                str(case.batch),
-                f"{each.stored / 1e6:.0f}",
-                f"{each.staging / 1e6:.0f}",
-                f"{min(each.seconds):.2f} ({max(each.seconds):.2f})",
-                f"{each.rate:,.0f}",
-                "" if each is plain else f"{each.rate / plain.rate - 1:+.0%}",
-                "" if each is plain else f"{each.overlap.hidden / each.overlap.broadcast:.0%}",
-            ]
-        )
-    return lines
-
-
 def main() -> None:
     options = parse()
     store = TCPStore(
@@ -263,37 +215,6 @@ def main() -> None:
         },
     )
     publish(report, write=options.write)
-
-
-def notes_of(setting: Setting, found: list[Measured]) -> list[str]:
-    shape = setting.shape
-    return [
-        f"Model: {shape.name}, {shape.num_layers} layers, {setting.dtype}, sparse attention with "
-        f"top-k {setting.topk}; SmolLM2's own context ends at 8,192 tokens.",
-        "90 % of each prompt is found in the cache (random numbers stand there); the rest is "
-        "computed, all prompts of a batch in one pass. The fastest pass counts (in brackets: the "
-        f"slowest of {len(found[0].seconds)}): other work of the machine only ever adds. Load "
-        f"while it was written down: {os.getloadavg()[1]:.1f} on {os.cpu_count()} processors.",
-        "Both layouts have the same budget of cache a rank; the batch is what fits into it.",
-        "'split' broadcasts one unit (a sequence in a layer) ahead; 'at the layer's turn' is the "
-        "published order: index keys, then keys and values while the indexer computes.",
-        "Broadcast hidden: share of the broadcasts' time in which the rank computed "
-        "(torch.profiler, one pass, the first rank).",
-        *(layer_note(setting, each) for each in found if each.case.name != "replicated"),
-    ]
-
-
-def layer_note(setting: Setting, each: Measured) -> str:
-    """A unit of one case, measured and on paper."""
-    units, overlap = setting.layers * each.case.batch, each.overlap
-    return (
-        f"{each.case.context:,} tokens, {each.case.name}: for each sequence and layer "
-        f"{1e3 * overlap.broadcast / units:.2f} ms of broadcast beside "
-        f"{1e3 * overlap.indexer / units:.2f} ms of indexer and "
-        f"{1e3 * overlap.attention / units:.2f} ms of attention; "
-        f"{1e3 * overlap.waiting / units:.2f} ms of waiting; "
-        f"new rows {1e3 * overlap.exchange / setting.layers:.2f} ms a layer."
-    )
 
 
 if __name__ == "__main__":
