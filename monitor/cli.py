@@ -12,6 +12,7 @@ from monitor.ablation.command import ablate_command
 from monitor.demo.options import DemoOptions
 from monitor.errors import InvalidOptions, MonitorError
 from monitor.flags import with_option_flags
+from monitor.incidents.commands import register as register_incidents
 from monitor.offline.commands import register
 from monitor.options import build_configs, merge, read_file
 from monitor.traffic.commands import register as register_traffic
@@ -108,6 +109,7 @@ def record(
 app.command("record", help=RECORD_HELP)(with_option_flags(record))
 register(app)
 register_traffic(app)
+register_incidents(app)
 app.command("ablate", help=ABLATE_HELP)(ablate_command)
 app.command("train", help=TRAIN_HELP)(train_command)
 app.add_typer(dashboards_app, name="dashboards")
