@@ -16,6 +16,14 @@ from monitor.incidents.timeline import timeline
 from monitor.records import Incident, RequestRecord
 
 _INDENT = (0, 0, 0, 2)
+_ENGINE_ROWS = (  # title, field, digits: None for a share
+    ("running requests", "running", 0),
+    ("waiting requests", "waiting", 0),
+    ("KV cache in use", "cache_usage", None),
+    ("aborted since start", "aborts", 0),
+    ("accept length, all requests", "accept_length", 2),
+    ("accept rate, all requests", "accept_rate", None),
+)
 
 
 def explanation(incident: Incident, width: int) -> Group:
@@ -102,20 +110,19 @@ def _engine(then: EngineThen | None) -> RenderableType:
     table.add_column("")
     table.add_column("this replica", justify="right")
     table.add_column(f"median of {then.other_replicas} others", justify="right")
-    rows = (
-        ("running requests", "running", 0),
-        ("waiting requests", "waiting", 0),
-        ("KV cache in use", "cache_usage", None),
-        ("aborted since start", "aborts", 0),
-        ("accept length, all requests", "accept_length", 2),
-        ("accept rate, all requests", "accept_rate", None),
-    )
-    for title, name, digits in rows:
-        own, others = _cell(then.own, name, digits), _cell(then.others, name, digits)
-        table.add_row(title, own, others)
+    for row in engine_rows(then):
+        table.add_row(*row)
     age = f"scraped {number(then.age_seconds, 1)} s before the attempt's end"
     failed = "" if then.error is None else f"; the last scrape failed: {word(then.error)}"
     return Group(table, Text(age + failed, "dim"))
+
+
+def engine_rows(then: EngineThen) -> list[tuple[str, str, str]]:
+    """What each number is, this replica's, and the others'."""
+    return [
+        (title, _cell(then.own, name, digits), _cell(then.others, name, digits))
+        for title, name, digits in _ENGINE_ROWS
+    ]
 
 
 def _cell(numbers: EngineNumbers | None, name: str, digits: int | None) -> str:
