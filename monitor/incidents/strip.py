@@ -6,6 +6,10 @@ from monitor.incidents.steps import StepSeries
 
 ONSET, ALARM = "▼", "✖"
 _PREFIX = 9
+_NOTES = {
+    "merged": " The engine told several steps at once: spread evenly, places are estimates.",
+    "upper_bound": " Upper bounds from the tokens of each chunk; places are estimates.",
+}
 _LEVELS = ("bold red", "yellow", "green", "bold green")
 
 
@@ -34,10 +38,6 @@ def strip(series: StepSeries, width: int) -> Text:
 
 def legend(series: StepSeries) -> str:
     """How to read it."""
-    told = {
-        "merged": " The engine told several steps at once: spread evenly, places are estimates.",
-        "upper_bound": " Upper bounds from the tokens of each chunk; places are estimates.",
-    }
     marks = [f"{ALARM} alarm"]
     if series.onset_step is not None:
         marks.insert(0, f"{ONSET} estimated onset")
@@ -45,8 +45,13 @@ def legend(series: StepSeries) -> str:
         marks.insert(0, "the onset lies before these steps")
     return (
         "Each character is a step: accepted drafts (a = 10); the number is the first token's.\n"
-        f"{', '.join(marks)}.{told.get(series.quality or '', '')}"
+        f"{', '.join(marks)}.{quality_note(series)}"
     )
+
+
+def quality_note(series: StepSeries) -> str:
+    """What keeps the steps from being exact, if anything does; begins with a blank."""
+    return _NOTES.get(series.quality or "", "")
 
 
 def _style(count: int, most: int) -> str:

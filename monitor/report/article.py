@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from monitor.incidents.explain import engine_rows
 from monitor.incidents.plain import moment, number, word
-from monitor.incidents.strip import legend
+from monitor.incidents.strip import quality_note
 from monitor.records import AttemptFacts, Incident
 from monitor.report.markup import Child, Markup, el, join
 from monitor.report.plots import step_plot
@@ -17,7 +17,7 @@ def anchor(at: int) -> str:
 
 def table(incidents: Sequence[Incident], linked: Mapping[str, str]) -> Markup:
     """One row each, with a link to its place."""
-    names = ("time (UTC)", "kind", "detector", "replica", "model", "request")
+    names = ("time (UTC)", "kind", "detector", "request", "replica", "model")
     numbers = ("accept", "onset", "alarm")
     head = el("tr", *(el("th", one) for one in names), *(el("th", n, class_="n") for n in numbers))
     rows = (_row(one, linked.get(one.id)) for one in incidents)
@@ -35,7 +35,8 @@ def article(one: Incident, name: str) -> Markup:
         el("p", _numbers(one), class_="dim"),
     ]
     if one.steps is not None:
-        parts += [step_plot(one.steps), el("p", legend(one.steps).split("\n", 1)[-1], class_="dim")]
+        note = f"Accepted drafts of each step; red: none.{quality_note(one.steps)}"
+        parts += [step_plot(one.steps), el("p", note, class_="dim")]
     attempts = one.request.attempts if one.request is not None else (one.facts,)
     parts.append(el("div", _attempts(attempts, one.id), class_="wide"))
     if one.engine_then is not None:
@@ -51,17 +52,16 @@ def _row(one: Incident, link: str | None) -> Markup:
     words = [
         one.kind.value,
         word(None if verdict is None else verdict.detector),
-        word(facts.replica),
-        word(facts.model),
         "running" if one.request is None else word(one.request.outcome),
     ]
+    names = (word(facts.replica.removeprefix("http://")), word(facts.model))
     numbers = [
         number(facts.accept_length),
         number(None if verdict is None else verdict.onset_token, 0),
         number(None if verdict is None else verdict.alarm_token, 0),
     ]
-    first = el("td", when if link is None else el("a", when, href=f"#{link}"))
-    cells = (el("td", cell) for cell in words)
+    first = el("td", when if link is None else el("a", when, href=f"#{link}"), class_="w")
+    cells = [el("td", cell, class_="w") for cell in words] + [el("td", cell) for cell in names]
     return el("tr", first, *cells, *(el("td", cell, class_="n") for cell in numbers))
 
 

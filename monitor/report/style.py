@@ -38,7 +38,7 @@ figure { margin: 8px 0; }
 table { border-collapse: collapse; width: 100%; font-size: 13px; }
 th, td { text-align: left; padding: 3px 8px; border-bottom: 1px solid var(--line);
   overflow-wrap: anywhere; }
-th.n, td.n { text-align: right; white-space: nowrap; }
+th, td.w, td.n { white-space: nowrap; } th.n, td.n { text-align: right; }
 article { border-top: 1px solid var(--line); padding: 8px 0 12px; }
 article:target { background: var(--card); } article h3 { font-size: 15px; margin: 0; }
 pre { background: var(--card); padding: 8px; white-space: pre-wrap; overflow-wrap: anywhere; }
