@@ -40,7 +40,7 @@ def _parts(one: Incident, width: int) -> Iterator[RenderableType]:
     if one.steps is not None:
         yield from _section("Accepted drafts", strip(one.steps, width - 2))
     else:
-        untold = "not told by this engine: the text alone was judged, or the record is an old one"
+        untold = "not known: its engine tells none, it was one of several answers, or an old record"
         yield from _section("Accepted drafts", Text(untold))
     attempts = one.request.attempts if one.request is not None else ()
     yield from _section("Attempts of the request", timeline(attempts or (one.facts,), one.id))
