@@ -10,6 +10,7 @@ from typing import Protocol
 
 from detectors.draft_health import DraftState
 from detectors.verdict import Verdict
+from retry_proxy.trace_context import TraceContext
 
 
 class AttemptOutcome(enum.StrEnum):
@@ -73,6 +74,8 @@ class AttemptEnded:
         is_hedge: it was dispatched beside a slow attempt, not after a failed one.
         prompt_tokens: of this attempt, with what it continues from; where the engine said so.
         most_held_tokens, most_held_bytes: by the hold-back, at any one time.
+        trace: the attempt's span, ``None`` without tracing.
+        route: of the request.
     """
 
     request_id: str
@@ -101,6 +104,8 @@ class AttemptEnded:
     prompt_tokens: int | None = None
     most_held_tokens: int = 0
     most_held_bytes: int = 0
+    trace: TraceContext | None = None
+    route: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +116,7 @@ class RequestEnded:
         added_delay_seconds: time from the first dispatch to the first dispatch of the attempt that
             delivered, plus the longest hold-back: what watching and retrying cost the client.
         client_stall_seconds: for which the stream waited for its client to read.
+        trace: the request's span, ``None`` without tracing.
     """
 
     request_id: str
@@ -130,6 +136,7 @@ class RequestEnded:
         None  # "budget", "deadline", "attempts", "no_replica", "not_continuable"
     )
     client_stall_seconds: float = 0.0
+    trace: TraceContext | None = None
 
 
 @dataclass(frozen=True, slots=True)
