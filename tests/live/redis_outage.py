@@ -129,7 +129,7 @@ async def _kill(outage: Outage) -> None:
 
 async def _start_again(outage: Outage) -> None:
     await outage.stack.start(outage.redis)
-    await wait_for(lambda: _answers(outage.client))
+    await wait_for(lambda: redis_answers(outage.client))
 
 
 async def _stop(outage: Outage) -> None:
@@ -189,7 +189,8 @@ async def wait_for(is_so: Callable[[], Awaitable[bool]], seconds: float = WAIT_S
     return time.monotonic() - began
 
 
-async def _answers(client: Redis) -> bool:
+async def redis_answers(client: Redis) -> bool:
+    """It is up and takes commands."""
     try:
         return bool(await client.ping())
     except (RedisError, OSError):
@@ -211,7 +212,7 @@ async def outage(folder: Path) -> AsyncIterator[Outage]:
         stack = await exits.enter_async_context(Stack())
         client = await exits.enter_async_context(Redis(port=port))
         await stack.start(redis)
-        await wait_for(lambda: _answers(client))
+        await wait_for(lambda: redis_answers(client))
         link = await exits.enter_async_context(slow_link(port))
         flags = ["--panel", "published", "--accept-length-after-tokens", "8"]
         flags += ["--retry-budget-ratio", "1", "--abort-limit-per-minute", "100000"]
