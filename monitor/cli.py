@@ -10,6 +10,8 @@ from dashboards.command import app as dashboards_app
 from monitor.ablation.command import HELP as ABLATE_HELP
 from monitor.ablation.command import ablate_command
 from monitor.demo.options import DemoOptions
+from monitor.doctor.command import HELP as DOCTOR_HELP
+from monitor.doctor.command import doctor_command
 from monitor.errors import InvalidOptions, MonitorError
 from monitor.flags import with_option_flags
 from monitor.offline.commands import register
@@ -109,6 +111,7 @@ app.command("record", help=RECORD_HELP)(with_option_flags(record))
 register(app)
 register_traffic(app)
 app.command("ablate", help=ABLATE_HELP)(ablate_command)
+app.command("doctor", help=DOCTOR_HELP)(doctor_command)
 app.command("train", help=TRAIN_HELP)(train_command)
 app.add_typer(dashboards_app, name="dashboards")
 
