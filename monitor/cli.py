@@ -12,6 +12,8 @@ from monitor.ablation.command import ablate_command
 from monitor.demo.options import DemoOptions
 from monitor.doctor.command import HELP as DOCTOR_HELP
 from monitor.doctor.command import doctor_command
+from monitor.drill.command import HELP as DRILL_HELP
+from monitor.drill.command import drill_command
 from monitor.errors import InvalidOptions, MonitorError
 from monitor.flags import with_option_flags
 from monitor.offline.commands import register
@@ -112,6 +114,7 @@ register(app)
 register_traffic(app)
 app.command("ablate", help=ABLATE_HELP)(ablate_command)
 app.command("doctor", help=DOCTOR_HELP)(doctor_command)
+app.command("drill", help=DRILL_HELP)(drill_command)
 app.command("train", help=TRAIN_HELP)(train_command)
 app.add_typer(dashboards_app, name="dashboards")
 

@@ -4,6 +4,7 @@ MonitorError
 ├── InvalidOptions    the command line, the environment or the file; the message names the option
 ├── JudgeUnavailable  --judge: an extra or its model is missing; the message says what to do
 ├── SharingFailed     Redis took nothing that others should know; the message says why
+├── DrillFailed       a target of a drill is not what it should be; the message says what to do
 └── DemoFailed        a part of the demo did not start or died; the message says where its log lies
 """
 
@@ -22,6 +23,10 @@ class JudgeUnavailable(MonitorError):
 
 class SharingFailed(MonitorError):
     """What others should know could not be written."""
+
+
+class DrillFailed(MonitorError):
+    """A drill cannot be run, or could not be ended."""
 
 
 class DemoFailed(MonitorError):
