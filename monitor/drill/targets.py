@@ -1,7 +1,7 @@
 """The parts that a drill talks to, over HTTP. Waits; decides nothing."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ from monitor.errors import DrillFailed
 
 ANOMALIES = "specwatch_anomalies_total"
 _TIMEOUT = aiohttp.ClientTimeout(total=10)
-_LONGEST_ANSWER = aiohttp.ClientTimeout(total=120)
+_ANSWER = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=120)
 _PROMPT = "Explain in detail how a computer network carries a message from one place to another."
 
 
@@ -156,7 +156,7 @@ class Proxy(Target):
         url = f"{self.address}/v1/chat/completions"
         try:
             async with self._session.post(
-                url, json=body, headers=headers, timeout=_LONGEST_ANSWER
+                url, json=body, headers=headers, timeout=_ANSWER
             ) as response:
                 if response.status == 401:
                     raise DrillFailed(f"{url} answers 401: give --api-key")
@@ -179,7 +179,7 @@ class Prometheus(Target):
     async def firing(self) -> set[Alert]:
         """Alerts that fire now."""
         alerts = (await self.get("/api/v1/alerts"))["data"]["alerts"]
-        return {_alert(one["labels"]) for one in alerts if one["state"] == "firing"}
+        return _alerts(one["labels"] for one in alerts if one["state"] == "firing")
 
 
 class Alertmanager(Target):
@@ -188,8 +188,13 @@ class Alertmanager(Target):
     async def active(self) -> set[Alert]:
         """Alerts that it has and that nobody silenced."""
         alerts = await self.get("/api/v2/alerts", {"active": "true", "silenced": "false"})
-        return {_alert(one["labels"]) for one in alerts}
+        return _alerts(one["labels"] for one in alerts)
 
 
-def _alert(labels: Mapping[str, str]) -> Alert:
-    return Alert(labels.get("alertname", ""), labels.get("replica", ""))
+def _alerts(told: Iterable[Mapping[str, str]]) -> set[Alert]:
+    """Those that call somebody: Watchdog (severity none) fires at all times."""
+    return {
+        Alert(labels.get("alertname", ""), labels.get("replica", ""))
+        for labels in told
+        if labels.get("severity") != "none"
+    }

@@ -17,12 +17,14 @@ class FakeAlarms:
         fires_at: so many anomalies of one replica.
         is_deaf: no alert ever fires.
         old: alerts that fire all the time.
+        late: alerts that fire from the first anomaly on.
     """
 
     proxy: str = ""
     fires_at: int = 2
     is_deaf: bool = False
     old: list[dict[str, str]] = field(default_factory=list)
+    late: list[dict[str, str]] = field(default_factory=list)
     counts: dict[str, float] = field(default_factory=dict)
 
     async def _scrape(self) -> None:
@@ -37,7 +39,7 @@ class FakeAlarms:
 
     def _firing(self) -> list[dict[str, str]]:
         if self.is_deaf:
-            return list(self.old)
+            return [*self.old, *(self.late if self.counts else ())]
         ill = [replica for replica, count in self.counts.items() if count >= self.fires_at]
         name = "ReplicaAnomalyOutlier"
         return [*self.old, *({"alertname": name, "replica": one} for one in ill)]

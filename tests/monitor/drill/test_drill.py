@@ -96,9 +96,10 @@ async def test_the_whole_chain(ground: Ground) -> None:
 
 
 async def test_an_alert_that_does_not_come_is_missing(ground: Ground) -> None:
-    """One that fired before proves nothing."""
+    """One that fired before proves nothing, nor does one that always fires, here a little later."""
     ground.alarms.is_deaf = True
-    ground.alarms.old = [{"alertname": "Watchdog"}]
+    ground.alarms.old = [{"alertname": "RetryStorm", "severity": "page"}]
+    ground.alarms.late = [{"alertname": "Watchdog", "severity": "none"}]
     chain, _ = await ground.run(timeout_seconds=6)
     assert chain.missing == [Link.FIRING, Link.NOTIFIED]
     assert (await ground.faults())["plan"] is None
