@@ -31,6 +31,7 @@ class MonitorConfig:
     api_keys: str | None = None
     redis: str | None = None
     keep_incidents: int = 1000
+    keep_text_seconds: int = 3600
     lame_duck_seconds: float = 5.0
     shutdown_grace_seconds: int = 60
     log_level: str = "info"
@@ -42,6 +43,8 @@ class MonitorConfig:
     record: str | None = None
     record_max_mb: int = 256
     record_salt_file: str | None = None
+    otlp_endpoint: str | None = None
+    trace_sample_rate: float = 1.0
 
     def __post_init__(self) -> None:
         _check(0 <= self.port <= 65535, "port", "between 0 and 65535", self.port)
@@ -51,6 +54,8 @@ class MonitorConfig:
                 "api_keys needs an admin_key too: metrics, incidents and orders are behind that one"
             )
         _check(self.keep_incidents >= 1, "keep_incidents", "at least 1", self.keep_incidents)
+        seconds = self.keep_text_seconds
+        _check(seconds >= 1, "keep_text_seconds", "at least 1", seconds)
         _check(
             self.shutdown_grace_seconds >= 0,
             "shutdown_grace_seconds",
@@ -67,9 +72,11 @@ class MonitorConfig:
             self.judge_sample_rate,
         )
         _check(self.judge_per_minute >= 1, "judge_per_minute", "at least 1", self.judge_per_minute)
+        rate = self.trace_sample_rate
+        _check(0 <= rate <= 1, "trace_sample_rate", "between 0 and 1", rate)
         _check(self.record_max_mb >= 1, "record_max_mb", "at least 1", self.record_max_mb)
-        seconds = self.engine_metrics_seconds
-        _check(seconds >= 0, "engine_metrics_seconds", "at least 0", seconds)
+        pause = self.engine_metrics_seconds
+        _check(pause >= 0, "engine_metrics_seconds", "at least 0", pause)
         levels = ("debug", "info", "warning", "error")
         _check(self.log_level in levels, "log_level", " | ".join(levels), self.log_level)
 
@@ -222,9 +229,11 @@ FLAGS: dict[str, Flag] = {
     ),
     "keep_incidents": Flag("How many incidents are kept.", _MONITOR),
     "capture_text": Flag(
-        "Keep a short text sample with each incident. Off: no answer's text is kept anywhere.",
+        "Keep a short text sample with each incident, without keys, addresses and long numbers. "
+        "Off: no answer's text is kept anywhere.",
         _MONITOR,
     ),
+    "keep_text_seconds": Flag("How long that sample is kept.", _MONITOR),
     "record": Flag(
         "File to record the traffic to, as JSON lines (gzipped if it ends in .gz): arrival times, "
         "token counts, sampling settings and salted hashes of the prompts' blocks; no text. For "
@@ -248,6 +257,17 @@ FLAGS: dict[str, Flag] = {
     ),
     "judge_sample_rate": Flag("Share of the answers without a finding that is judged.", _JUDGE),
     "judge_per_minute": Flag("Most texts judged in a minute; incidents come first.", _JUDGE),
+    "otlp_endpoint": Flag(
+        "Send a span for each request and attempt to this OpenTelemetry collector (OTLP over HTTP, "
+        "e.g. http://127.0.0.1:4318); OTEL_EXPORTER_OTLP_ENDPOINT does the same. Needs the extra "
+        "`otel`.",
+        _MONITOR,
+    ),
+    "trace_sample_rate": Flag(
+        "Share of the traces begun here that are sent; where a client is in a trace, its own "
+        "choice counts.",
+        _MONITOR,
+    ),
     "log_level": Flag("debug, info, warning or error.", _MONITOR),
 }
 

@@ -11,11 +11,13 @@ from retry_proxy.events import (
     EventSink,
     RequestEnded,
     RequestOutcome,
+    StepsQuality,
 )
 from retry_proxy.stream.attempt import Attempt
 from retry_proxy.stream.ending import AttemptEnd, EndKind
 from retry_proxy.stream.holdback import HoldBack
 from retry_proxy.stream.text_tail import TextSink
+from retry_proxy.trace_context import TraceContext
 
 _OUTCOMES = {
     EndKind.COMPLETED: AttemptOutcome.COMPLETED,
@@ -39,12 +41,14 @@ class RequestRecord:
         call: GenerationCall,
         request_id: str,
         hold: HoldBack,
+        trace: TraceContext | None = None,
     ) -> None:
         self.sink = sink
         self.text_sink = text_sink
         self.call = call
         self.request_id = request_id
         self.hold = hold
+        self.trace = trace
         self.started_at = time.time()
         self._started = time.monotonic()
         self.attempt_started: float | None = None
@@ -96,6 +100,7 @@ class RequestRecord:
                 wasted_tokens=self.wasted_tokens,
                 retry_refused=self.retry_refused,
                 client_stall_seconds=self.client_stall_seconds,
+                trace=self.trace,
             )
         )
 
@@ -129,6 +134,7 @@ class AttemptRecord:
         self._started = time.monotonic()
         self._is_hedge = is_hedge
         self.engine = "unknown"
+        self.trace = None if request.trace is None else request.trace.child()
 
     def note_ahead(self) -> None:
         """The client gets this one's answer: what it waited before was for nothing."""
@@ -157,6 +163,7 @@ class AttemptRecord:
         counters = counters_of(attempt)
         is_held = attempt is not None and request.call.is_streaming
         error = None if end is None or end.error is None else f"{end.error.reason}: {end.error}"
+        recent, quality = _recent_steps(attempt)
         request.sink.emit(
             AttemptEnded(
                 request_id=request.request_id,
@@ -179,12 +186,16 @@ class AttemptRecord:
                 held_seconds=self._held_seconds(attempt, now),
                 error=error,
                 text_sample=None if attempt is None else attempt.kept.sample(attempt.verdict),
-                accepted_per_step=b"" if attempt is None else bytes(attempt.accepted_per_step),
+                accepted_per_step=b"" if attempt is None else bytes(attempt.steps.exact),
                 temperature=request.call.temperature,
                 is_hedge=self._is_hedge,
                 prompt_tokens=None if attempt is None else attempt.totals.prompt_tokens,
                 most_held_tokens=request.hold.most_held_tokens if is_held else 0,
                 most_held_bytes=request.hold.most_held_bytes if is_held else 0,
+                recent_steps=recent,
+                steps_quality=quality,
+                trace=self.trace,
+                route=request.call.route.value,
             )
         )
 
@@ -210,6 +221,13 @@ def _outcome(end: AttemptEnd | None, attempt: Attempt | None) -> AttemptOutcome:
     if end.kind is EndKind.COMPLETED and is_marked:
         return AttemptOutcome.MARKED
     return _OUTCOMES[end.kind]
+
+
+def _recent_steps(attempt: Attempt | None) -> tuple[bytes, StepsQuality]:
+    """Copied only for an incident."""
+    if attempt is None or attempt.verdict is None:
+        return b"", StepsQuality.EXACT
+    return attempt.steps.recent()
 
 
 def counters_of(attempt: Attempt | None) -> FinalCounters:
