@@ -82,7 +82,8 @@ def plan_case(setting: Setting, layout: KvLayout, ahead: int, context: int, budg
     each = -(-context // size) + 2
     fits = pages_within(budget, page_bytes(setting), owners, layout, each) - 4
     batch = fits // each
-    assert batch > 0, f"--budget does not hold one prompt of {context} tokens"
+    if batch == 0:
+        raise SystemExit(f"--budget does not hold one prompt of {context} tokens ({layout})")
     cached = context * 9 // 10 // size * size
     return Case(
         layout=layout,
