@@ -32,6 +32,10 @@ class RemotePages(Protocol):
         """The same for the hidden states at the pages' ends."""
         ...
 
+    def close(self) -> None:
+        """Gives back what only these writes needed. No write is under way."""
+        ...
+
 
 class Transport(Protocol):
     """One engine's end of all transfers."""
@@ -117,6 +121,9 @@ class LocalPages:
             own, there = self._rows(move)
             self._target.tail_hidden[there] = self._source.tail_hidden[own]
         self._finish()
+
+    def close(self) -> None:
+        """Nothing was taken."""
 
     def _rows(self, move: PageMove) -> tuple[Tensor, Tensor]:
         device = self._source.device
