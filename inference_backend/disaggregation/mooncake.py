@@ -6,7 +6,6 @@ package is optional: ``pip install 'specwatch[mooncake]'`` (CPU memory, TCP; Deb
 
 import logging
 from collections import deque
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,7 +13,7 @@ import torch
 from inference_backend.disaggregation import listening
 from inference_backend.disaggregation.messages import Memory
 from inference_backend.disaggregation.page_move import PageMove
-from inference_backend.disaggregation.transport import Ready, tags_to_write
+from inference_backend.disaggregation.transport import Ready, check_targets, tags_to_write
 from inference_backend.errors import ModelUnavailable, TransferFailed
 from inference_backend.kv.store import KvStore
 
@@ -103,7 +102,7 @@ class MooncakePages:
 
     def write(self, layer: int, move: PageMove, ready: Ready) -> None:
         ready.wait(None)
-        self._check(move.targets)
+        check_targets(move, self._memory.pages)
         for part in move.parts(STAGED_PAGES):
             self._write_part(layer, part)
 
@@ -136,11 +135,6 @@ class MooncakePages:
         self._engine.unregister_memory(self._staging.data_ptr())
         if not self._is_clear:
             _UNCLEAR.append(self._staging)
-
-    def _check(self, targets: Sequence[int]) -> None:
-        """A page number beyond the other side's store would be written into its other memory."""
-        if not all(0 < page < self._memory.pages for page in targets):
-            raise TransferFailed("an offer names pages that the decode side does not have")
 
     def _send(self, here: list[int], there: list[int], size: int) -> None:
         sizes = [size] * len(here)

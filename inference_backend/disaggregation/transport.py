@@ -2,6 +2,7 @@
 
 import threading
 import weakref
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -96,23 +97,43 @@ class LocalTransport:
             _STORES.pop(self._session, None)
 
 
-class LocalPages:
-    """See ``RemotePages``."""
+class Target(Protocol):
+    """Pages that can be written to; shapes as in ``KvStore``."""
 
-    def __init__(self, source: KvStore, target: KvStore) -> None:
+    @property
+    def words(self) -> Tensor: ...
+
+    @property
+    def tail_hidden(self) -> Tensor: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """Another process's pages, see ``Target``."""
+
+    words: Tensor
+    tail_hidden: Tensor
+
+
+class LocalPages:
+    """Copies within one memory. See ``RemotePages``."""
+
+    def __init__(self, source: KvStore, target: Target) -> None:
         self._source, self._target = source, target
         self._stream: torch.cuda.Stream | None = None
         if source.device.type == "cuda":
             self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
 
     def write(self, layer: int, move: PageMove, ready: Ready) -> None:
+        check_targets(move, self._target.words.shape[1])
         ready.wait(self._stream)
         with torch.inference_mode(), torch.cuda.stream(self._stream):
             own, there = self._rows(move)
             tags = tags_to_write(self._source, layer, move)
-            self._target.heads[layer, there] = tags
-            self._target.data[layer, there] = self._source.data[layer, own]
-            self._target.tails[layer, there] = tags
+            words = self._target.words[layer]
+            words[there, 0] = tags
+            words[there, 1:-1] = self._source.words[layer, own, 1:-1]
+            words[there, -1] = tags
         self._finish()
 
     def write_tails(self, move: PageMove, ready: Ready) -> None:
@@ -135,6 +156,16 @@ class LocalPages:
     def _finish(self) -> None:
         if self._stream is not None:
             self._stream.synchronize()
+
+
+def check_targets(move: PageMove, pages: int) -> None:
+    """A page number beyond the other side's store would be written into its other memory.
+
+    Raises:
+        TransferFailed: an offer names one.
+    """
+    if not all(0 < page < pages for page in move.targets):
+        raise TransferFailed("an offer names pages that the decode side does not have")
 
 
 def tags_to_write(store: KvStore, layer: int, move: PageMove) -> Tensor:

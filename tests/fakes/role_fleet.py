@@ -37,6 +37,7 @@ class Replica:
     port: int
     bootstrap_port: int
     write_seconds: float = 0.0
+    transport: str = "mooncake"
     process: ForkServerProcess | None = None
 
     @property
@@ -50,6 +51,7 @@ class Replica:
     def start(self) -> None:
         options = BackendOptions(
             role=self.role,
+            transport=self.transport,
             port=self.port,
             bootstrap_port=self.bootstrap_port,
             prefill_budget_seconds=BUDGET_SECONDS,
@@ -91,10 +93,13 @@ class Fleet:
 
     async def start(self) -> None:
         """Starts those that do not run, and waits until all answer."""
-        for replica in self.replicas:
+        await self.start_only(self.replicas)
+
+    async def start_only(self, replicas: Sequence[Replica]) -> None:
+        for replica in replicas:
             if not replica.is_running:
                 replica.start()
-        for replica in self.replicas:
+        for replica in replicas:
             await wait_until(lambda replica=replica: self.is_ready(replica))
 
     async def stop(self) -> None:
@@ -164,11 +169,11 @@ async def wait_until(is_true: Any, seconds: float = PATIENCE_SECONDS) -> float:
     return time.monotonic() - started
 
 
-def make_fleet(write_seconds: float) -> Fleet:
+def make_fleet(write_seconds: float, transport: str = "mooncake") -> Fleet:
     ports = iter(free_ports(8))
 
     def replica(role: str, seconds: float = 0.0) -> Replica:
-        return Replica(role, next(ports), next(ports), seconds)
+        return Replica(role, next(ports), next(ports), seconds, transport)
 
     return Fleet(
         replica("prefill", write_seconds),

@@ -13,7 +13,8 @@ from inference_backend.disaggregation.messages import Memory, layout_of
 from inference_backend.disaggregation.mooncake import MooncakeTransport
 from inference_backend.disaggregation.page_move import PageMove
 from inference_backend.disaggregation.roles import make_decode, make_prefill
-from inference_backend.disaggregation.transport import Ready, RemotePages
+from inference_backend.disaggregation.shared import SharedTransport
+from inference_backend.disaggregation.transport import Ready, RemotePages, Transport
 from inference_backend.engine.service import EngineService
 from inference_backend.kv.sanitizer import SanitizerMode
 from inference_backend.server.app import build_app
@@ -55,7 +56,12 @@ def run(options: BackendOptions, write_seconds: float) -> None:
     torch.set_num_threads(1)
     engine = tiny_engine(sanitizer=SanitizerMode.RECORD, pages=PAGES, chunk_tokens=16)
     store = engine.runner.store
-    transport, layout = SlowMooncake(store, options.host), layout_of(store, "tiny")
+    transport: Transport = (
+        SharedTransport(store)
+        if options.transport == "shared"
+        else SlowMooncake(store, options.host)
+    )
+    layout = layout_of(store, "tiny")
     service = EngineService(engine, 64)
     if options.role == "prefill":
         role: Any = make_prefill(engine, transport, layout, options.bootstrap_seconds)
