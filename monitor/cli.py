@@ -17,6 +17,8 @@ from monitor.options import build_configs, merge, read_file
 from monitor.traffic.commands import register as register_traffic
 from monitor.training.command import HELP as TRAIN_HELP
 from monitor.training.command import train_command
+from monitor.triage.command import HELP as TRIAGE_HELP
+from monitor.triage.command import triage_command
 from monitor.version import VERSION
 
 DEMO = DemoOptions()
@@ -109,6 +111,7 @@ app.command("record", help=RECORD_HELP)(with_option_flags(record))
 register(app)
 register_traffic(app)
 app.command("ablate", help=ABLATE_HELP)(ablate_command)
+app.command("triage", help=TRIAGE_HELP)(triage_command)
 app.command("train", help=TRAIN_HELP)(train_command)
 app.add_typer(dashboards_app, name="dashboards")
 
