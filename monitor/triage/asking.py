@@ -27,6 +27,7 @@ GAUGES = (Quantity.WAITING, Quantity.RUNNING, Quantity.CACHE_USAGE)
 COUNTERS = (Quantity.PREEMPTIONS, Quantity.ABORTS)
 _HOST_LOADS = re.compile(r"^specwatch_engine_host_loaded_pages_total\S* (\S+)", re.M)
 LOAD_PROMPT_TOKENS, LOAD_ANSWER_TOKENS = 256, 64
+CONTROL_TEXT = "The lighthouse keeper climbed the stairs as he did every evening. That night"
 SETTLE_TRIES, SETTLE_TRY_SECONDS = 60, 0.5
 
 
@@ -65,6 +66,8 @@ class Target:
         self._body = {**body, "stream": True}
         if self._has_record:
             self._body["return_kv_sanitizer"] = True
+        self._control = {**self._body, "text": CONTROL_TEXT}
+        self._control.pop("input_ids", None)
         self._profile = profile
         sampling = body.get("sampling_params")
         temperature = sampling.get("temperature") if isinstance(sampling, dict) else None
@@ -82,10 +85,14 @@ class Target:
                 numbers[name] = after[name] - before.get(name, 0.0)
         return trial, Sample(numbers, trial.is_anomalous)
 
-    async def ask(self) -> Trial:
-        """Raises ``CannotTriage`` if the target refuses the request."""
+    async def ask(self, *, is_control: bool = False) -> Trial:
+        """``is_control``: another, harmless request with the same settings.
+
+        Raises ``CannotTriage`` if the target refuses it.
+        """
+        body = self._control if is_control else self._body
         try:
-            async with self._session.post(self._address + "/generate", json=self._body) as response:
+            async with self._session.post(self._address + "/generate", json=body) as response:
                 if 400 <= response.status < 500:
                     said = (await response.text())[:300]
                     raise CannotTriage(

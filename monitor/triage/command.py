@@ -100,10 +100,14 @@ def show(console: Console, incident: Incident, address: str, result: Triage) -> 
     counts = Table(title=f"incident {incident.id} ({kind}), tried again on {address}")
     for column in ("", "answers", "anomalous", "share (95 %)", "no whole answer"):
         counts.add_column(column)
-    for name, part in (("alone", result.alone), ("under load", result.loaded)):
+    for name, part in (
+        ("alone", result.alone),
+        ("under load", result.loaded),
+        ("another request, alone", result.control),
+    ):
         trials, (low, high) = part.counts, part.counts.interval
         lost = len(part.trials) - trials.sent
-        share = f"{trials.anomalous / trials.sent:.1%} ({low:.1%} to {high:.1%})"
+        share = f"{trials.anomalous / max(1, trials.sent):.1%} ({low:.1%} to {high:.1%})"
         counts.add_row(name, str(trials.sent), str(trials.anomalous), share, str(lost))
     console.print(counts)
     sure = "" if conclusion.confidence is None else f" (probability {conclusion.confidence:.3f})"

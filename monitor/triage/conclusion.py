@@ -21,6 +21,7 @@ class Cause(enum.StrEnum):
 
     INPUT = "the model, for this input"
     LOAD = "the infrastructure, under load"
+    ANY_INPUT = "the replica, whatever the input"
     BOTH = "this input, and more so under load"
     CORRUPTION = "the infrastructure: the engine's own record shows wrong cache"
     NOT_SEEN = "not seen again"
@@ -58,23 +59,36 @@ class Conclusion:
     unknown: tuple[str, ...]
 
 
-def conclude(alone: Trials, loaded: Trials, corrupted: int | None) -> Conclusion:
+def conclude(
+    alone: Trials, loaded: Trials, corrupted: int | None, control: Trials | None = None
+) -> Conclusion:
     """Weighs the trials.
 
     Args:
+        control: another, harmless request, alone.
         corrupted: anomalous answers whose engine recorded wrong cache; ``None``: it has no record.
     """
     load_matters = probability_higher(alone, loaded)
-    input_matters = 1.0 - beta_cdf(
-        NOTABLE_RATE, alone.anomalous + 1, alone.sent - alone.anomalous + 1
-    )
+    input_matters = notable(alone)
     unknown = list(_unknown(alone, loaded, corrupted))
     cause, confidence = _cause(alone, loaded, load_matters, input_matters)
+    if cause is Cause.INPUT and control is not None and _is_as_sick(control, alone):
+        cause, confidence = Cause.ANY_INPUT, notable(control)
     anomalous = alone.anomalous + loaded.anomalous
     if corrupted and 2 * corrupted > anomalous:
         cause, confidence = Cause.CORRUPTION, None
         unknown.append("why the cache is wrong: the sanitizer names the kind and the writer")
     return Conclusion(cause, confidence, load_matters, input_matters, tuple(unknown))
+
+
+def _is_as_sick(control: Trials, alone: Trials) -> bool:
+    return control.anomalous >= LEAST_ANOMALIES and probability_higher(control, alone) < SURE
+
+
+def notable(trials: Trials) -> float:
+    """Posterior probability that the rate is above ``NOTABLE_RATE``."""
+    clean = trials.sent - trials.anomalous
+    return 1.0 - beta_cdf(NOTABLE_RATE, trials.anomalous + 1, clean + 1)
 
 
 def _cause(

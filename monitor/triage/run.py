@@ -38,6 +38,7 @@ class Triage:
     """What came out.
 
     Attributes:
+        control: another request, alone.
         associations: of the engine's numbers with anomalies; empty where it tells none, or where
             all trials ended alike.
     """
@@ -45,6 +46,7 @@ class Triage:
     conclusion: Conclusion
     alone: Part
     loaded: Part
+    control: Part
     associations: Sequence[Association]
     tells_numbers: bool
 
@@ -68,7 +70,7 @@ async def run_triage(
     profile = await profile_of(target)
     headers = {} if api_key is None else {"authorization": f"Bearer {api_key}"}
     timeout = aiohttp.ClientTimeout(TIMEOUT_SECONDS)
-    parts, samples = {False: Part(), True: Part()}, []
+    parts, control, samples = {False: Part(), True: Part()}, Part(), []
     async with aiohttp.ClientSession(headers=headers, timeout=timeout) as session:
         asked = Target(session, target, asking, profile, body)
         for block in range(BLOCKS):
@@ -77,9 +79,11 @@ async def run_triage(
                 await asked.settle(settle_seconds)
             count = trials // 2 + (trials % 2 if block < BLOCKS // 2 else 0)
             found = await _block(asked, count, at_once if is_loaded else 0, api_key, told)
+            if not is_loaded:
+                control.trials += [await asked.ask(is_control=True) for _ in range(count)]
             parts[is_loaded].trials += [trial for trial, _ in found]
             samples += [sample for _, sample in found]
-    return _weighed(parts[False], parts[True], samples)
+    return _weighed(parts[False], parts[True], control, samples)
 
 
 async def _block(
@@ -93,16 +97,17 @@ async def _block(
     return found
 
 
-def _weighed(alone: Part, loaded: Part, samples: Sequence[Sample]) -> Triage:
+def _weighed(alone: Part, loaded: Part, control: Part, samples: Sequence[Sample]) -> Triage:
     if alone.counts.sent == 0 or loaded.counts.sent == 0:
         raise CannotTriage("the target gave no whole answer to the request, alone or under load")
     trials = [*alone.trials, *loaded.trials]
     has_record = any(trial.causes is not None for trial in trials)
     corrupted = sum(bool(trial.causes) for trial in trials) if has_record else None
     return Triage(
-        conclude(alone.counts, loaded.counts, corrupted),
+        conclude(alone.counts, loaded.counts, corrupted, control.counts),
         alone,
         loaded,
+        control,
         associations(samples),
         any(sample.numbers for sample in samples),
     )

@@ -76,3 +76,15 @@ def test_the_number_that_goes_with_the_anomalies_is_found() -> None:
 def test_where_all_ended_alike_nothing_is_compared(*, is_anomalous: bool) -> None:
     samples = [Sample({"waiting_requests": float(n)}, is_anomalous) for n in range(9)]
     assert associations(samples) == []
+
+
+@pytest.mark.parametrize(
+    ("control", "cause"),
+    [((40, 0), Cause.INPUT), ((40, 1), Cause.INPUT), ((40, 14), Cause.ANY_INPUT)],
+)
+def test_another_request_that_fails_as_often_clears_the_input(
+    control: tuple[int, int], cause: Cause
+) -> None:
+    """Damage that comes at a steady rate looks like the input's doing until another is tried."""
+    found = conclude(Trials(40, 13), Trials(40, 12), None, Trials(*control))
+    assert found.cause is cause
