@@ -262,14 +262,18 @@ _PROCESS = Row(
         Panel(
             20,
             "What was lost",
-            "A second: failed calls to the store, records that never reached it, shared baselines "
-            "that were refused, events that the monitor could not keep, crashed detectors, "
-            "requests that the recording lacks.",
+            "A second: failed calls to the store, records that never reached it or could not be "
+            "read there, shared baselines that were refused, events that the monitor could not "
+            "keep, crashed detectors, requests that the recording lacks.",
             Look.SERIES,
             "cps",
             (
                 Query(_by_instance("specwatch_store_errors_total"), "{{instance}} store errors"),
                 Query(_by_instance("specwatch_store_dropped_total"), "{{instance}} records"),
+                Query(
+                    f"{_by_instance('specwatch_store_unreadable_total')} or on () vector(0)",
+                    "{{instance}} unreadable",
+                ),
                 Query(
                     f"{_by_instance('specwatch_baselines_refused_total')} or on () vector(0)",
                     "{{instance}} baselines",

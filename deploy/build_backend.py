@@ -50,6 +50,7 @@ HOT = (
     "retry_proxy/stream/plain.py",
     "retry_proxy/stream/plain_lane.py",
     "retry_proxy/stream/sse.py",
+    "retry_proxy/stream/step_track.py",
     "retry_proxy/stream/text_tail.py",
     "retry_proxy/stream/writer.py",
 )

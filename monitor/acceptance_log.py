@@ -26,6 +26,7 @@ class AcceptanceLog:
         self._count += 1
         row: dict[str, Any] = {
             "id": event.rid,
+            "replica": event.replica,
             "model": event.model,
             "engine": event.engine,
             "accepted_per_step": list(event.accepted_per_step),

@@ -103,7 +103,7 @@ class StoreCollector(Collector):
         self._store = store
 
     def collect(self) -> Iterator[Family]:
-        """Seven series."""
+        """Seven series, and one more if a record there could not be read."""
         health = self._store.health()
         up = gauge(process.STORE_UP)
         up.add_metric((health.name,), float(health.is_up))
@@ -120,6 +120,10 @@ class StoreCollector(Collector):
             family = counter(metric)
             family.add_metric((health.name,), float(value))
             yield family
+        unreadable = counter(process.STORE_UNREADABLE)
+        if health.unreadable:
+            unreadable.add_metric((health.name,), float(health.unreadable))
+        yield unreadable
 
 
 class BaselinesCollector(Collector):

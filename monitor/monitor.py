@@ -1,7 +1,7 @@
 """Takes the data plane's events and keeps what people ask for: metrics, incidents, requests."""
 
 import logging
-from collections import OrderedDict
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -22,20 +22,20 @@ from monitor.collector import (
 from monitor.config_hash import ConfigInfo
 from monitor.engine_metrics.collector import EngineMetricsCollector
 from monitor.engine_metrics.state import EngineStates
+from monitor.incidents.engine_then import engine_then
 from monitor.judge.collector import JudgeCollector
 from monitor.judge.opinion import SecondOpinion
 from monitor.judge.report import JudgeSource
 from monitor.metrics import Metrics
+from monitor.open_requests import OpenRequests
 from monitor.ports import DetectorErrorSource, ReplicaSource, Store
 from monitor.records import (
-    AttemptFacts,
     Incident,
     IncidentFilter,
     RequestRecord,
     attempt_facts,
     ended_record,
     incident_of,
-    running_record,
 )
 from monitor.store.memory import MemoryStore
 from retry_proxy.events import (
@@ -67,8 +67,7 @@ class Monitor:
     ) -> None:
         self.store: Store = store or MemoryStore()
         self.metrics = Metrics()
-        self.open_request_limit = open_request_limit
-        self._open: OrderedDict[str, tuple[AttemptFacts, ...]] = OrderedDict()
+        self._open = OpenRequests(open_request_limit)
         self.judge: JudgeSource | None = None
         self.acceptance = AcceptanceLog()
         self.engines = EngineStates()
@@ -111,6 +110,7 @@ class Monitor:
         try:
             incident = await self.store.incident(incident_id)
             if incident is not None:
+                self._open.add_opinion(incident, opinion)
                 self.store.put_incident(structs.replace(incident, second_opinion=opinion))
         except Exception:  # the supervisor, as in emit: the judge goes on
             self.metrics.dropped("monitor_error")
@@ -143,9 +143,9 @@ class Monitor:
 
     async def request(self, request_id: str) -> RequestRecord | None:
         """The story of one request, also while it runs (once an attempt of it is over)."""
-        attempts = self._open.get(request_id)
-        if attempts is not None:
-            return running_record(request_id, attempts[-1].model, attempts)
+        running = self._open.record(request_id)
+        if running is not None:
+            return running
         return await self.store.request(request_id)
 
     def _take(self, event: Event) -> None:
@@ -155,9 +155,7 @@ class Monitor:
                 self.acceptance.take(event)
                 self._keep_attempt(event)
             case RequestEnded():
-                attempts = self._open.pop(event.request_id, ())
-                self.metrics.request_ended(event, attempts[0] if attempts else None)
-                self.store.put_request(ended_record(event, attempts))
+                self._end_request(event)
             case RequestUnwatched():
                 self.metrics.request_unwatched(event)
             case ReplicaChanged():
@@ -171,13 +169,21 @@ class Monitor:
                 _tell_draft_health(event)
 
     def _keep_attempt(self, event: AttemptEnded) -> None:
-        earlier = self._open.get(event.request_id, ())
-        self._open[event.request_id] = (*earlier, attempt_facts(event))
-        if len(self._open) > self.open_request_limit:
-            self._open.popitem(last=False)
+        incident = None
+        if event.verdict is not None:
+            engine = engine_then(self.engines, event.replica, time.monotonic())
+            incident = incident_of(event, engine)
+        if not self._open.add(event.request_id, attempt_facts(event), incident):
             self.metrics.dropped("open_request_limit")
-        incident = incident_of(event)
         if incident is not None:
+            self.store.put_incident(incident)
+
+    def _end_request(self, event: RequestEnded) -> None:
+        known = self._open.end(event.request_id)
+        self.metrics.request_ended(event, known.attempts[0] if known.attempts else None)
+        record = ended_record(event, known.attempts)
+        self.store.put_request(record)
+        for incident in known.told(record):
             self.store.put_incident(incident)
 
 

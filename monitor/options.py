@@ -31,6 +31,7 @@ class MonitorConfig:
     api_keys: str | None = None
     redis: str | None = None
     keep_incidents: int = 1000
+    keep_text_seconds: int = 3600
     lame_duck_seconds: float = 5.0
     shutdown_grace_seconds: int = 60
     log_level: str = "info"
@@ -51,6 +52,8 @@ class MonitorConfig:
                 "api_keys needs an admin_key too: metrics, incidents and orders are behind that one"
             )
         _check(self.keep_incidents >= 1, "keep_incidents", "at least 1", self.keep_incidents)
+        seconds = self.keep_text_seconds
+        _check(seconds >= 1, "keep_text_seconds", "at least 1", seconds)
         _check(
             self.shutdown_grace_seconds >= 0,
             "shutdown_grace_seconds",
@@ -68,8 +71,8 @@ class MonitorConfig:
         )
         _check(self.judge_per_minute >= 1, "judge_per_minute", "at least 1", self.judge_per_minute)
         _check(self.record_max_mb >= 1, "record_max_mb", "at least 1", self.record_max_mb)
-        seconds = self.engine_metrics_seconds
-        _check(seconds >= 0, "engine_metrics_seconds", "at least 0", seconds)
+        pause = self.engine_metrics_seconds
+        _check(pause >= 0, "engine_metrics_seconds", "at least 0", pause)
         levels = ("debug", "info", "warning", "error")
         _check(self.log_level in levels, "log_level", " | ".join(levels), self.log_level)
 
@@ -222,9 +225,11 @@ FLAGS: dict[str, Flag] = {
     ),
     "keep_incidents": Flag("How many incidents are kept.", _MONITOR),
     "capture_text": Flag(
-        "Keep a short text sample with each incident. Off: no answer's text is kept anywhere.",
+        "Keep a short text sample with each incident, without keys, addresses and long numbers. "
+        "Off: no answer's text is kept anywhere.",
         _MONITOR,
     ),
+    "keep_text_seconds": Flag("How long that sample is kept.", _MONITOR),
     "record": Flag(
         "File to record the traffic to, as JSON lines (gzipped if it ends in .gz): arrival times, "
         "token counts, sampling settings and salted hashes of the prompts' blocks; no text. For "

@@ -74,6 +74,7 @@ class StoreHealth:
         dropped: records that never reached the shared store.
         calls, seconds, slow_calls: calls made so far, the time they took, and those of them that
             took more than 50 ms.
+        unreadable: records found there that this version cannot read, each time.
         away_seconds: for which it was away so far.
     """
 
@@ -85,6 +86,7 @@ class StoreHealth:
     seconds: float = 0.0
     slow_calls: int = 0
     away_seconds: float = 0.0
+    unreadable: int = 0
 
 
 class Store(Protocol):

@@ -3,42 +3,51 @@
 import msgspec
 
 from detectors.verdict import AnomalyKind, Verdict
+from monitor.incidents.engine_then import EngineThen
+from monitor.incidents.redact import redacted
+from monitor.incidents.steps import StepSeries, step_series
 from monitor.judge.opinion import SecondOpinion
 from retry_proxy.events import AttemptEnded, AttemptOutcome, RequestEnded, RequestOutcome
 
 
 class AttemptFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
-    """One dispatch of a request to one replica, after its end. Fields as in ``AttemptEnded``."""
+    """One dispatch of a request to one replica, after its end. Fields as in ``AttemptEnded``.
+
+    ``None`` also where another version wrote the record and did not say.
+    """
 
     attempt: int
     rid: str
     replica: str
-    engine: str
-    model: str
     outcome: AttemptOutcome
     started_at: float
-    duration_seconds: float
-    completion_tokens: int
-    steps: int | None
-    drafted: int | None
-    accepted: int | None
-    accept_length: float | None
-    accept_rate: float | None
-    released_tokens: int
-    leaked_tokens: int
-    wasted_tokens: int
-    held_seconds: float
+    engine: str | None = None
+    model: str | None = None
+    duration_seconds: float | None = None
+    completion_tokens: int | None = None
+    steps: int | None = None
+    drafted: int | None = None
+    accepted: int | None = None
+    accept_length: float | None = None
+    accept_rate: float | None = None
+    released_tokens: int | None = None
+    leaked_tokens: int | None = None
+    wasted_tokens: int | None = None
+    held_seconds: float | None = None
     error: str | None = None
     verdict: Verdict | None = None
+    prompt_tokens: int | None = None
+    temperature: float | None = None
+    is_hedge: bool = False
 
 
 class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
     """The story of one request. What is known only at its end is ``None`` while it runs."""
 
     request_id: str
-    model: str
-    attempts: tuple[AttemptFacts, ...]
-    is_running: bool
+    model: str | None = None
+    attempts: tuple[AttemptFacts, ...] = ()
+    is_running: bool = False
     route: str | None = None
     outcome: RequestOutcome | None = None
     is_streaming: bool | None = None
@@ -58,8 +67,11 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         id: the attempt's ``rid``, by which the engine's log knows it as well.
         at: unix time of the attempt's end, seconds.
-        text_sample: only where evidence capture is switched on.
+        text_sample: only where evidence capture is switched on; redacted, and gone after a while.
         second_opinion: the judge's, once it came; only with ``--judge``.
+        steps: accepted drafts of the steps around the alarm, where the engine tells them.
+        engine_then: the engine's own numbers at that time, where they could be had.
+        request: the story of its request with all attempts, once that has ended.
     """
 
     id: str
@@ -69,6 +81,9 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     facts: AttemptFacts
     text_sample: str | None = None
     second_opinion: SecondOpinion | None = None
+    steps: StepSeries | None = None
+    engine_then: EngineThen | None = None
+    request: RequestRecord | None = None
 
 
 class IncidentFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,25 +142,36 @@ def attempt_facts(event: AttemptEnded) -> AttemptFacts:
         held_seconds=event.held_seconds,
         error=event.error,
         verdict=event.verdict,
+        prompt_tokens=event.prompt_tokens,
+        temperature=event.temperature,
+        is_hedge=event.is_hedge,
     )
 
 
-def incident_of(event: AttemptEnded) -> Incident | None:
-    """The incident that an attempt was, if it had a verdict."""
-    if event.verdict is None:
+def incident_of(event: AttemptEnded, engine: EngineThen | None = None) -> Incident | None:
+    """The incident that an attempt was, if it had a verdict.
+
+    Args:
+        engine: the replica's own numbers.
+    """
+    verdict = event.verdict
+    if verdict is None:
         return None
+    text, tokens = event.text_sample, event.completion_tokens
     return Incident(
         id=event.rid,
         request_id=event.request_id,
         at=event.started_at + event.duration_seconds,
-        kind=event.verdict.kind,
+        kind=verdict.kind,
         facts=attempt_facts(event),
-        text_sample=event.text_sample,
+        text_sample=None if text is None else redacted(text),
+        steps=step_series(event.recent_steps, event.steps_quality, tokens, verdict),
+        engine_then=engine,
     )
 
 
 def running_record(
-    request_id: str, model: str, attempts: tuple[AttemptFacts, ...]
+    request_id: str, model: str | None, attempts: tuple[AttemptFacts, ...]
 ) -> RequestRecord:
     """What is known of a request that has not ended."""
     return RequestRecord(request_id=request_id, model=model, attempts=attempts, is_running=True)

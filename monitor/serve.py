@@ -58,9 +58,10 @@ def build_store(config: MonitorConfig) -> Store:
         InvalidOptions: not a Redis address. A server that is away is no error: it may come back.
     """
     if config.redis is None:
-        return MemoryStore(config.keep_incidents)
+        return MemoryStore(config.keep_incidents, config.keep_text_seconds)
     try:
-        return RedisStore(connect(config.redis), config.keep_incidents)
+        client = connect(config.redis)
+        return RedisStore(client, config.keep_incidents, text_seconds=config.keep_text_seconds)
     except ValueError as error:
         raise InvalidOptions(f"redis: {error}") from error
 

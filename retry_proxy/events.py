@@ -47,6 +47,14 @@ class ReplicaState(enum.StrEnum):
     DRAINING = "draining"  # taken out by the operator: running streams end, no new ones
 
 
+class StepsQuality(enum.StrEnum):
+    """How an attempt's accepted drafts are known step by step."""
+
+    EXACT = "exact"  # the engine told each step by itself
+    MERGED = "merged"  # it told some steps together: their sum is spread evenly
+    UPPER_BOUND = "upper_bound"  # derived from the tokens of a chunk
+
+
 @dataclass(frozen=True, slots=True)
 class AttemptEnded:
     """One attempt is over.
@@ -67,12 +75,14 @@ class AttemptEnded:
         wasted_tokens: tokens generated and thrown away.
         held_seconds: time by which the hold-back delayed text of this attempt (longest).
         text_sample: short sample around the onset, only where evidence capture is switched on.
-        accepted_per_step: drafts accepted in each of the first steps, one byte a step; empty where
-            the engine tells upper bounds or several steps at once.
+        accepted_per_step: drafts accepted in each of the last steps (at most 2,048), one byte a
+            step; without steps that the engine tells as upper bounds or several at once.
         temperature: of the request, if it named one.
         is_hedge: it was dispatched beside a slow attempt, not after a failed one.
         prompt_tokens: of this attempt, with what it continues from; where the engine said so.
         most_held_tokens, most_held_bytes: by the hold-back, at any one time.
+        recent_steps: with a verdict, the same for whatever steps the engine tells, and
+            ``steps_quality``, how they are known.
     """
 
     request_id: str
@@ -101,6 +111,8 @@ class AttemptEnded:
     prompt_tokens: int | None = None
     most_held_tokens: int = 0
     most_held_bytes: int = 0
+    recent_steps: bytes = b""
+    steps_quality: StepsQuality = StepsQuality.EXACT
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,8 +86,8 @@ POSITION_STEPS = Metric(
     "specwatch_position_steps_total",
     MetricType.COUNTER,
     "steps",
-    "Steps of which the engine told exactly how many drafts were accepted (the first ones of each "
-    "attempt).",
+    "Steps of which the engine told exactly how many drafts were accepted (at most 2,048 of an "
+    "attempt, the last).",
     ("model",),
 )
 POSITION_ACCEPTED = Metric(

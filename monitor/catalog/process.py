@@ -65,6 +65,14 @@ STORE_DROPPED = Metric(
     ("store",),
     is_pulled=True,
 )
+STORE_UNREADABLE = Metric(
+    "specwatch_store_unreadable_total",
+    MetricType.COUNTER,
+    "records",
+    "Records in the shared store that this version could not read, each time it tried.",
+    ("store",),
+    is_pulled=True,
+)
 BASELINES_REFUSED = Metric(
     "specwatch_baselines_refused_total",
     MetricType.COUNTER,

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -81,7 +82,7 @@ class EngineScraper:
             self._tell_failure(replica.address, str(error))
             self.states.fail(replica.address, engine, str(error))
         else:
-            self.states.take(replica.address, engine, reading)
+            self.states.take(replica.address, engine, reading, time.monotonic())
 
     async def _fetch(self, address: str) -> str:
         try:

@@ -29,6 +29,7 @@ class EngineState:
         reading: ``None`` while none succeeded since the last failure.
         error: why the last scrape failed, ``None`` if it did not.
         accept_length, accept_rate: since the scrape before, ``None`` where nothing tells.
+        taken_at: when ``last`` was read, on the scraper's clock.
         preemptions: since this process started watching, restarts of the engine included.
     """
 
@@ -39,6 +40,7 @@ class EngineState:
     accept_rate: float | None = None
     preemptions: float | None = None
     last: Reading | None = None  # survives a failed scrape
+    taken_at: float | None = None
 
 
 @dataclass(slots=True)
@@ -49,13 +51,14 @@ class EngineStates:
     totals: dict[tuple[str, Quantity], float] = field(default_factory=dict)
     positions: dict[tuple[str, int], float] = field(default_factory=dict)
 
-    def take(self, address: str, engine: str, reading: Reading) -> None:
-        """A scrape succeeded."""
+    def take(self, address: str, engine: str, reading: Reading, now: float | None = None) -> None:
+        """A scrape succeeded, at ``now``."""
         state = self.replicas.get(address)
         if state is None or state.engine != engine:
             state = self.replicas[address] = EngineState(engine)
         before = state.last
         state.reading = state.last = reading
+        state.taken_at = now
         state.error = None
         if before is not None:
             self._add_up(state, before, reading)

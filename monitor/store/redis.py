@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-import msgspec
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -22,13 +21,16 @@ from monitor.ports import StoreHealth
 from monitor.records import Incident, IncidentFilter, RequestRecord
 from monitor.store.breaker import Breaker
 from monitor.store.memory import MemoryStore
+from monitor.store.redis_records import (
+    BATCH,
+    KEEP_SECONDS,
+    KEEP_TEXT_SECONDS,
+    RedisRecords,
+)
 
 CALL_TIMEOUT_SECONDS = 0.1
 SLOW_CALL_SECONDS = 0.05
-BATCH = 100
-INCIDENT_INDEX = "specwatch:incidents"  # sorted set: incident id -> unix time of its end
 
-Kept = TypeVar("Kept", Incident, RequestRecord)
 Answer = TypeVar("Answer")
 
 
@@ -46,30 +48,13 @@ def connect(url: str) -> Redis:
     )
 
 
-def record_key(record: Incident | RequestRecord) -> str:
-    """Where ``record`` lies."""
-    if isinstance(record, Incident):
-        return incident_key(record.id)
-    return request_key(record.request_id)
-
-
-def incident_key(incident_id: str) -> str:
-    """Where an incident lies."""
-    return f"specwatch:incident:{incident_id}"
-
-
-def request_key(request_id: str) -> str:
-    """Where a request lies."""
-    return f"specwatch:request:{request_id}"
-
-
 class RedisStore:
     """Records in Redis, with this process's own in memory behind them.
 
     Args:
         client: made by ``connect``; closed with the store.
-        capacity: incidents kept in the index and in memory.
-        keep_seconds: how long a record is kept.
+        capacity: incidents kept in the list and in memory.
+        keep_seconds: how long a record is kept, and ``text_seconds`` the text in it.
         queue_limit: records waiting to be written; beyond it the oldest is dropped and counted.
         breaker: when to leave Redis alone.
     """
@@ -78,20 +63,20 @@ class RedisStore:
         self,
         client: Redis,
         capacity: int = 1000,
-        keep_seconds: int = 24 * 3600,
+        keep_seconds: int = KEEP_SECONDS,
+        text_seconds: int = KEEP_TEXT_SECONDS,
         queue_limit: int = 10_000,
         breaker: Breaker | None = None,
     ) -> None:
-        self.capacity = capacity
-        self.keep_seconds = keep_seconds
         self.queue_limit = queue_limit
         self.breaker = breaker or Breaker()
         self.dropped = 0
         self._calls = self._slow_calls = 0
         self._seconds = 0.0
         self._client = client
-        self._local = MemoryStore(capacity)
-        self._waiting: deque[Incident | RequestRecord] = deque()
+        self._records = RedisRecords(client, capacity, keep_seconds, text_seconds)
+        self._local = MemoryStore(capacity, text_seconds)
+        self._waiting: deque[tuple[Incident | RequestRecord, bool]] = deque()
         self._has_waiting = asyncio.Event()
         self._is_written = asyncio.Event()
         self._is_written.set()
@@ -99,28 +84,29 @@ class RedisStore:
 
     def put_incident(self, incident: Incident) -> None:
         """Keep ``incident`` here and queue it for Redis."""
+        is_new = not self._local.has_incident(incident.id)
         self._local.put_incident(incident)
-        self._enqueue(incident)
+        self._enqueue(incident, is_new=is_new)
 
     def put_request(self, record: RequestRecord) -> None:
         """Keep ``record`` here and queue it for Redis."""
         self._local.put_request(record)
-        self._enqueue(record)
+        self._enqueue(record, is_new=True)
 
     async def incidents(self, wanted: IncidentFilter) -> list[Incident]:
         """Those wanted, newest first; of this process alone while Redis is away."""
-        found = await self._call(lambda: self._read_incidents(wanted))
+        found = await self._call(lambda: self._records.incidents(wanted))
         return await self._local.incidents(wanted) if found is None else found
 
     async def incident(self, incident_id: str) -> Incident | None:
         """One incident: this process's own, or another's from Redis."""
         local = await self._local.incident(incident_id)
-        return local or await self._read_one(incident_key(incident_id), Incident)
+        return local or await self._call(lambda: self._records.incident(incident_id))
 
     async def request(self, request_id: str) -> RequestRecord | None:
         """One request: this process's own, or another's from Redis."""
         local = await self._local.request(request_id)
-        return local or await self._read_one(request_key(request_id), RequestRecord)
+        return local or await self._call(lambda: self._records.request(request_id))
 
     def health(self) -> StoreHealth:
         """What the breaker and the queue say."""
@@ -133,6 +119,7 @@ class RedisStore:
             self._seconds,
             self._slow_calls,
             self.breaker.away_seconds(time.monotonic()),
+            self._records.unreadable,
         )
 
     async def start(self) -> None:
@@ -155,11 +142,11 @@ class RedisStore:
         """Wait until nothing waits to be written."""
         await self._is_written.wait()
 
-    def _enqueue(self, record: Incident | RequestRecord) -> None:
+    def _enqueue(self, record: Incident | RequestRecord, *, is_new: bool) -> None:
         if len(self._waiting) >= self.queue_limit:
             self._waiting.popleft()
             self.dropped += 1
-        self._waiting.append(record)
+        self._waiting.append((record, is_new))
         self._has_waiting.set()
         self._is_written.clear()
 
@@ -185,31 +172,9 @@ class RedisStore:
             self._is_written.set()
         return True
 
-    async def _write(self, batch: list[Incident | RequestRecord]) -> bool:
-        pipeline = self._client.pipeline(transaction=False)
-        for record in batch:
-            pipeline.set(record_key(record), msgspec.msgpack.encode(record), ex=self.keep_seconds)
-            if isinstance(record, Incident):
-                pipeline.zadd(INCIDENT_INDEX, {record.id: record.at})
-        pipeline.zremrangebyrank(INCIDENT_INDEX, 0, -self.capacity - 1)
-        await pipeline.execute()
+    async def _write(self, batch: list[tuple[Incident | RequestRecord, bool]]) -> bool:
+        await self._records.write(batch)
         return True
-
-    async def _read_incidents(self, wanted: IncidentFilter) -> list[Incident]:
-        ids = await self._client.zrevrange(INCIDENT_INDEX, 0, self.capacity - 1)
-        found: list[Incident] = []
-        for start in range(0, len(ids), BATCH):
-            keys = [incident_key(as_text(raw)) for raw in ids[start : start + BATCH]]
-            values = await self._client.mget(keys)
-            incidents = (decode(value, Incident) for value in values)
-            found += [one for one in incidents if one is not None and wanted.accepts(one)]
-            if len(found) >= wanted.limit:
-                break
-        return found[: wanted.limit]
-
-    async def _read_one(self, key: str, kind: type[Kept]) -> Kept | None:
-        value = await self._call(lambda: self._client.get(key))
-        return decode(value, kind)
 
     async def _call(self, work: Callable[[], Awaitable[Answer]]) -> Answer | None:
         """Do ``work`` if Redis is worth a try; ``None`` when it is not, or fails."""
@@ -230,18 +195,3 @@ class RedisStore:
         self._calls += 1
         self._seconds += seconds
         self._slow_calls += seconds > SLOW_CALL_SECONDS
-
-
-def decode(value: object, kind: type[Kept]) -> Kept | None:
-    """The record in ``value``; ``None`` if there is none, or not one that this version reads."""
-    if not isinstance(value, bytes):
-        return None
-    try:
-        return msgspec.msgpack.decode(value, type=kind)
-    except (msgspec.DecodeError, msgspec.ValidationError):
-        return None
-
-
-def as_text(value: object) -> str:
-    """A member of the index as text; the client answers in bytes unless told otherwise."""
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)

@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 import msgspec
 
-from detectors.observation import Observation
 from detectors.verdict import Verdict
 from retry_proxy.config import ProxyConfig
 from retry_proxy.decide.release import ReleasePolicy
@@ -23,9 +22,9 @@ from retry_proxy.stream.ending import AttemptEnd, EndKind, read_refusal
 from retry_proxy.stream.kept_text import KeptText
 from retry_proxy.stream.plain_lane import PlainLane
 from retry_proxy.stream.sse import SseParser
+from retry_proxy.stream.step_track import StepTrack
 from retry_proxy.stream.upstream import UpstreamResponse
 
-_MAX_KEPT_STEPS = 2048
 _PROGRESS_TOKENS = 16  # told so often
 _NEVER = 1 << 60
 
@@ -69,7 +68,7 @@ class Attempt:
         self._progress_due = 1 if progress is not None else _NEVER
         self._lane = PlainLane(answer, reader)
         self._has_upper_bound = False
-        self.accepted_per_step = bytearray()
+        self.steps = StepTrack()
         self.totals = Totals()
         self.verdict: Verdict | None = None
         self.leaked_tokens = 0
@@ -192,14 +191,15 @@ class Attempt:
         """Counts and holds one piece."""
         self.totals.add(piece)
         self._answer.hold.hold(piece, time.monotonic())
+        seen = piece.observation
         if self.kept.is_wanted:
             tokens = self.totals.tokens
-            self.kept.add(piece.observation.text, tokens, tokens - piece.tokens)
+            self.kept.add(seen.text, tokens, tokens - piece.tokens)
         if self.totals.tokens >= self._progress_due:
             self._tell_progress()
-        self._has_upper_bound = self._has_upper_bound or piece.observation.is_upper_bound
+        self._has_upper_bound = self._has_upper_bound or seen.is_upper_bound
         self._is_finished = self._is_finished or piece.is_finish
-        self._note_acceptance(piece.observation)
+        self.steps.note(seen)
 
     def _on_verdict(self, verdict: Verdict | None) -> Decision | None:
         self.verdict = verdict
@@ -213,12 +213,6 @@ class Attempt:
             self._is_let_through = True
             return None
         return decision
-
-    def _note_acceptance(self, seen: Observation) -> None:
-        """Keeps exact single steps, from which healthy acceptance can be learned."""
-        is_exact = seen.steps == 1 and seen.accepted is not None and not seen.is_upper_bound
-        if is_exact and len(self.accepted_per_step) < _MAX_KEPT_STEPS:
-            self.accepted_per_step.append(min(seen.accepted or 0, 255))
 
     def _release(self) -> bool:
         """Passes on what may go; false if something waits to be flushed."""

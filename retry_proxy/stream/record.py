@@ -11,6 +11,7 @@ from retry_proxy.events import (
     EventSink,
     RequestEnded,
     RequestOutcome,
+    StepsQuality,
 )
 from retry_proxy.stream.attempt import Attempt
 from retry_proxy.stream.ending import AttemptEnd, EndKind
@@ -157,6 +158,7 @@ class AttemptRecord:
         counters = counters_of(attempt)
         is_held = attempt is not None and request.call.is_streaming
         error = None if end is None or end.error is None else f"{end.error.reason}: {end.error}"
+        recent, quality = _recent_steps(attempt)
         request.sink.emit(
             AttemptEnded(
                 request_id=request.request_id,
@@ -179,12 +181,14 @@ class AttemptRecord:
                 held_seconds=self._held_seconds(attempt, now),
                 error=error,
                 text_sample=None if attempt is None else attempt.kept.sample(attempt.verdict),
-                accepted_per_step=b"" if attempt is None else bytes(attempt.accepted_per_step),
+                accepted_per_step=b"" if attempt is None else bytes(attempt.steps.exact),
                 temperature=request.call.temperature,
                 is_hedge=self._is_hedge,
                 prompt_tokens=None if attempt is None else attempt.totals.prompt_tokens,
                 most_held_tokens=request.hold.most_held_tokens if is_held else 0,
                 most_held_bytes=request.hold.most_held_bytes if is_held else 0,
+                recent_steps=recent,
+                steps_quality=quality,
             )
         )
 
@@ -210,6 +214,13 @@ def _outcome(end: AttemptEnd | None, attempt: Attempt | None) -> AttemptOutcome:
     if end.kind is EndKind.COMPLETED and is_marked:
         return AttemptOutcome.MARKED
     return _OUTCOMES[end.kind]
+
+
+def _recent_steps(attempt: Attempt | None) -> tuple[bytes, StepsQuality]:
+    """Copied only for an incident."""
+    if attempt is None or attempt.verdict is None:
+        return b"", StepsQuality.EXACT
+    return attempt.steps.recent()
 
 
 def counters_of(attempt: Attempt | None) -> FinalCounters:

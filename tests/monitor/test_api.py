@@ -15,6 +15,7 @@ from monitor.engine_metrics.state import EngineStates
 from monitor.judge.opinion import Opinion
 from monitor.judge.report import Source
 from monitor.monitor import Monitor
+from monitor.store.memory import MemoryStore
 from monitor.traffic.build import build_recorder
 from monitor.traffic.collector import RecordCollector
 from retry_proxy.events import ReplicaState
@@ -79,7 +80,7 @@ async def test_one_incident_tells_the_story_of_its_request() -> None:
 
 async def test_no_text_is_told_unless_it_was_captured() -> None:
     """Answers are private."""
-    monitor = Monitor()
+    monitor = Monitor(MemoryStore(clock=lambda: 1010.0))
     monitor.emit(stopped(1))
     monitor.emit(stopped(2, text_sample="captured"))
     _, body = await get(monitor, "/api/incidents")

@@ -214,6 +214,7 @@ def test_series_are_bounded_at_64_replicas_and_4_models() -> None:
         "specwatch_config_info",
         "specwatch_hedges_total",
         "specwatch_baselines_refused_total",
+        "specwatch_store_unreadable_total",
         "specwatch_recorded_total",
         "specwatch_record_dropped_total",
         "specwatch_record_up",

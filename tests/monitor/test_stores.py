@@ -6,13 +6,15 @@ from collections.abc import AsyncIterator
 
 import pytest
 from fakeredis import FakeAsyncRedis, FakeServer
+from msgspec import structs
 
 from detectors.verdict import AnomalyKind
 from monitor.ports import Store
 from monitor.records import Incident, IncidentFilter, ended_record, incident_of
 from monitor.store.breaker import Breaker
 from monitor.store.memory import MemoryStore
-from monitor.store.redis import INCIDENT_INDEX, RedisStore, connect, incident_key
+from monitor.store.redis import RedisStore, connect
+from monitor.store.redis_records import INCIDENT_INDEX, incident_key
 from tests.monitor.events import REPLICA_B, request_ended, request_id, stopped, verdict
 
 ANY = IncidentFilter()
@@ -100,6 +102,33 @@ async def test_one_incident_and_one_request(store: Store) -> None:
     assert await store.request("unknown") is None
 
 
+async def test_an_incident_put_again_keeps_its_place(store: Store) -> None:
+    """It learns how its request ended; it is still one, and no newer."""
+    first, second = incident(1), incident(2)
+    store.put_incident(first)
+    store.put_incident(second)
+    later = structs.replace(first, request=ended_record(request_ended(1), (first.facts,)))
+    store.put_incident(later)
+    await settle(store)
+    assert await store.incidents(ANY) == [second, later]
+
+
+async def test_text_goes_before_its_incident(server: FakeServer) -> None:
+    """In memory when it is next asked for, in Redis by itself."""
+    now = 1100.0
+    memory = MemoryStore(text_seconds=60.0, clock=lambda: now)
+    kept = structs.replace(incident(1), text_sample="captured", at=1100.0)
+    memory.put_incident(kept)
+    assert await memory.incidents(ANY) == [kept]
+    now = 1160.0
+    bare = structs.replace(kept, text_sample=None)
+    assert await memory.incidents(ANY) == [bare]
+    assert await memory.incident(kept.id) == bare
+    memory.put_incident(incident(2))  # has it look for text that is due
+    now = 1100.0
+    assert await memory.incident(kept.id) == bare
+
+
 async def test_proxies_share_through_redis(server: FakeServer) -> None:
     """What one proxy saw, another one tells."""
     first, second = redis_store(server), redis_store(server)
@@ -156,9 +185,13 @@ async def test_what_another_version_wrote_is_left_out(server: FakeServer) -> Non
     store = redis_store(server)
     client = FakeAsyncRedis(server=server)
     await client.set(incident_key("odd"), b"\xc1 not ours")
-    await client.zadd(INCIDENT_INDEX, {"odd": 1.0, "expired": 2.0})
+    await client.xadd(INCIDENT_INDEX, {"id": "odd", "at": "not a number"})
+    await client.xadd(INCIDENT_INDEX, {"id": "expired"})
+    await client.xadd(INCIDENT_INDEX, {"of": "a later version"})
     assert await store.incidents(ANY) == []
+    assert store.health().unreadable == 1
     assert await store.incident("odd") is None
+    assert store.health().unreadable == 2
     await client.aclose()
     await store.close()
 

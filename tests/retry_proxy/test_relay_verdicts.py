@@ -10,7 +10,7 @@ import pytest
 
 from detectors.verdict import AnomalyKind
 from retry_proxy.config import OnExhausted, ReleaseMode
-from retry_proxy.events import AttemptOutcome, RequestOutcome
+from retry_proxy.events import AttemptOutcome, RequestOutcome, StepsQuality
 from tests.fakes.asgi_client import Exchange, post, post_paused
 from tests.fakes.engine import FakeEngine
 from tests.fakes.proxy import ROUTES, answer_of, proxy_for, request_body, words
@@ -224,6 +224,28 @@ async def test_stock_sglang_is_watched_by_the_tokens_of_its_chunks() -> None:
     assert all("return_token_ids" not in s.body for s in sick.generations if s.path == CHAT)
     delivered = [a for a in proxy.sink.attempts if a.outcome is AttemptOutcome.COMPLETED]
     assert all(attempt.steps == 133 for attempt in delivered), "the engine's own final numbers"
+
+
+@pytest.mark.parametrize(
+    ("is_stock", "quality"), [(False, StepsQuality.EXACT), (True, StepsQuality.UPPER_BOUND)]
+)
+async def test_a_finding_comes_with_the_steps_around_it(
+    is_stock: bool, quality: StepsQuality
+) -> None:
+    """As far as the engine tells them; a healthy attempt carries no copy of them."""
+    async with (
+        FakeEngine(LENGTH, is_stock=is_stock) as sick,
+        FakeEngine(LENGTH, is_stock=is_stock) as fine,
+    ):
+        sick.default = GARBLED
+        async with proxy_for(sick, fine, release=ReleaseMode.BUFFER) as proxy:
+            await post(proxy.app, ROUTES[0], long_body(ROUTES[0]))
+    stopped, healthy = proxy.sink.attempts
+    assert stopped.steps_quality is quality
+    assert len(stopped.recent_steps) == stopped.steps
+    assert sum(stopped.recent_steps) == stopped.accepted
+    assert bool(stopped.accepted_per_step) is not is_stock
+    assert healthy.recent_steps == b""
 
 
 async def test_evidence_is_captured_only_when_switched_on() -> None:
