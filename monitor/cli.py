@@ -26,6 +26,8 @@ from monitor.top.command import top_command
 from monitor.traffic.commands import register as register_traffic
 from monitor.training.command import HELP as TRAIN_HELP
 from monitor.training.command import train_command
+from monitor.triage.command import HELP as TRIAGE_HELP
+from monitor.triage.command import triage_command
 from monitor.version import VERSION
 
 DEMO = DemoOptions()
@@ -121,6 +123,7 @@ register_incidents(app)
 app.command("report", help=REPORT_HELP)(report_command)
 app.command("top", help=TOP_HELP)(top_command)
 app.command("ablate", help=ABLATE_HELP)(ablate_command)
+app.command("triage", help=TRIAGE_HELP)(triage_command)
 app.command("doctor", help=DOCTOR_HELP)(doctor_command)
 app.command("drill", help=DRILL_HELP)(drill_command)
 app.command("train", help=TRAIN_HELP)(train_command)

@@ -16,7 +16,8 @@ class KeptLayers:
     """What of a model's cache one store keeps, where several share it; see ``parallel``.
 
     Attributes:
-        kv, index: how many layers of each.
+        kv: how many layers; those of the target first.
+        index: how many of the target.
         has_tails: the states that the draft head continues from are here.
     """
 
@@ -60,6 +61,7 @@ class KvStore:
 
     def allocate(self, kept: KeptLayers) -> None:
         """Makes the tensors, empty; those that there were are dropped."""
+        self.target_layers = kept.index
         shape, pages, size = self._shape, self.num_pages, self.page_size
         page_shape = (2, size, shape.num_kv_heads, shape.head_dim)
         kv = PagedBlocks(kept.kv, pages, size, page_shape, self.device, self._dtype)

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.profiler import record_function
 
 from inference_backend.kv.attention import AttentionBackend
+from inference_backend.kv.epochs import MOVER_BITS
 from inference_backend.kv.group import Group
 from inference_backend.model.transformer import Transformer
 from inference_backend.parallel.batch import Batch, Part
@@ -106,12 +107,19 @@ class Pass:
             ]
             for index, part in enumerate(batch.parts)
         ]
+        self._tables = [self._numbers(layout.table(part)) for part in batch.parts]
+        self._expected = [
+            None if part.epochs is None else self._numbers(part.epochs) for part in batch.parts
+        ]
         self._positions = self._rows.positions.index_select(0, self._rows.own)
         self._turns: Turns | None = None
         if computing.sparse is not None:
             self._turns = computing.sparse.indexer.turns(self._positions)
         tags = self._rows.tags
         self._tags = None if tags is None else tags.index_select(0, self._rows.own)
+
+    def _numbers(self, values: list[int]) -> Tensor:
+        return torch.tensor(values, dtype=torch.long, device=self._device)
 
     def run(self, check: Callable[[], None]) -> Computed:
         """``check`` is called before the others hear that this rank is done; it may raise.
@@ -159,10 +167,21 @@ class Pass:
             end = first + sum(run.rows for run in self._runs[step.unit.group])
             rows = slice(first, end)
             attended += self._unit(step.unit, query[rows], key[rows], value[rows], index, kv)
+            self._check_end(step.unit)
             layout.end(step.unit)
             first = end
         self._on_layer(layer)
         return torch.cat(attended)
+
+    def _check_end(self, unit: Unit) -> None:
+        """The first tags, after reading: nothing was written over meanwhile (``page_check``)."""
+        expected, view = self._expected[unit.group], self._computing.layout.view
+        if expected is None:
+            return
+        place, pages = self._computing.layout.place(unit), self._tables[unit.group]
+        for part in view.parts:
+            differs = part.heads[place].index_select(0, pages) >> MOVER_BITS != expected
+            self._flags[unit.group].bitwise_or_(differs.any().to(self._flags.dtype))
 
     def _new_index(self, layer: int, key: Tensor) -> NewRows | None:
         sparse = self._computing.sparse

@@ -103,10 +103,12 @@ class OwnerSends:
                 continue
             asked = self._store.get(self._key())
             if asked == STOP.encode():
-                return
+                break
             self._answer(msgspec.json.decode(asked, type=Ask), self._answered)
             self._store.delete_key(self._key())
             self._answered += 1
+        for target in self._reached.values():
+            target.close()
 
     def _answer(self, ask: Ask, number: int) -> None:
         try:
@@ -230,6 +232,9 @@ class OwnersPages:
 
     def write_tails(self, move: PageMove, ready: Ready) -> None:
         self._own.write_tails(move, ready)
+
+    def close(self) -> None:
+        self._own.close()
 
 
 def local_transport(rank: Rank) -> LocalTransport:
