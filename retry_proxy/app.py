@@ -28,6 +28,7 @@ from retry_proxy.pass_through import PassThrough
 from retry_proxy.services import Services
 from retry_proxy.stream.client import ClientStream
 from retry_proxy.stream.relay import Relay
+from retry_proxy.stream.running import Running
 from retry_proxy.stream.text_tail import TextSink
 from retry_proxy.stream.writer import WRITER, BodyWriter
 from retry_proxy.watch import Learned, PanelBuilder
@@ -60,6 +61,7 @@ def build_app(
     learned: Learned | None = None,
     api_keys: ApiKeys | None = None,
     call_sink: CallSink | None = None,
+    running: Running | None = None,
 ) -> FastAPI:
     """Composes the proxy.
 
@@ -69,6 +71,7 @@ def build_app(
         learned: baselines and weights; without them the packaged ones.
         api_keys: needed for everything but the routers, which see to themselves.
         call_sink: sees what is asked for; only while traffic is recorded.
+        running: where the attempts that run can be looked at.
     """
 
     @asynccontextmanager
@@ -86,7 +89,7 @@ def build_app(
         openapi_url=None,  # the engine's own pages pass through
         redirect_slashes=False,
     )
-    services = build_services(config, sink, fleet, text_sink, learned, call_sink)
+    services = build_services(config, sink, fleet, text_sink, learned, call_sink, running)
     pass_through = PassThrough(fleet, config.max_body_bytes)
 
     def gated(endpoint: ASGIApp) -> ASGIApp:
@@ -130,6 +133,7 @@ def build_services(
     text_sink: TextSink | None = None,
     learned: Learned | None = None,
     call_sink: CallSink | None = None,
+    running: Running | None = None,
 ) -> Services:
     """What all requests share, from the configuration."""
     return Services(
@@ -150,6 +154,7 @@ def build_services(
         build_panel=PanelBuilder(config, learned or Learned()).build,
         text_sink=text_sink,
         call_sink=call_sink,
+        running=Running() if running is None else running,
     )
 
 
