@@ -13,6 +13,7 @@ import httpx
 
 READY_SECONDS = 30.0
 END_SECONDS = 10.0
+STOP_SECONDS = 120.0
 
 
 def free_port() -> int:
@@ -60,9 +61,24 @@ class Children:
 
     def kill(self, name: str) -> None:
         """As a machine that fails."""
-        child = next(child for called, child in self._running if called == name)
+        child = self._take(name)
         os.killpg(child.pid, signal.SIGKILL)
         child.wait()
+
+    def stop(self, name: str) -> int:
+        """As an operator does, with patience; its exit status."""
+        child = self._take(name)
+        os.killpg(child.pid, signal.SIGTERM)
+        try:
+            return child.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, signal.SIGKILL)
+            return child.wait()
+
+    def _take(self, name: str) -> subprocess.Popen[bytes]:
+        """It is no longer ours to end."""
+        place = next(n for n, (called, _) in enumerate(self._running) if called == name)
+        return self._running.pop(place)[1]
 
     def end(self) -> None:
         """The last one first: asked, then made to."""
