@@ -38,7 +38,13 @@ class Children:
         self.folder = folder
         self._running: list[tuple[str, subprocess.Popen[bytes]]] = []
 
-    def start(self, name: str, command: Sequence[str], ready: Callable[[], bool]) -> None:
+    def start(
+        self,
+        name: str,
+        command: Sequence[str],
+        ready: Callable[[], bool],
+        ready_seconds: float = READY_SECONDS,
+    ) -> None:
         """Starts and waits; a death or a time-out shows the end of its log."""
         log = self.folder / f"{name}.log"
         with log.open("wb") as output:
@@ -51,7 +57,7 @@ class Children:
                 cwd=Path(__file__).parents[2],
             )
         self._running.append((name, child))
-        give_up_at = time.monotonic() + READY_SECONDS
+        give_up_at = time.monotonic() + ready_seconds
         while not ready():
             tail = log.read_text(errors="replace")[-2000:]
             assert child.poll() is None, f"{name} ended with {child.returncode}:\n{tail}"

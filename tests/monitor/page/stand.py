@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -87,7 +88,9 @@ def make_incident(stand: Stand, *, sick: int = 2, model: str = "fake") -> str:
     for replica in stand.replicas[:sick]:
         stand.damage(replica, "noise")
     new: list[str] = []
+    give_up_at = time.monotonic() + 60
     while not new:
+        assert time.monotonic() < give_up_at, "no request was found to be sick"
         stand.ask(model=model)
         found = stand.told("/api/incidents")["incidents"]
         new = [one["id"] for one in found if one["id"] not in before]

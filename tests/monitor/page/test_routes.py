@@ -111,6 +111,9 @@ async def test_a_page_that_comes_back_names_its_last_event() -> None:
     back = start(
         app_of(hub), "GET", "/api/live", headers=[("host", "x"), ("last-event-id", last_id)]
     )
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while back.status is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
     await asyncio.sleep(0.1)
     assert (back.status, back.body) == (200, b"")
     await stays.leave()
