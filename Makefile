@@ -38,7 +38,7 @@ test-compiled: $(READY) ## the tests of detectors and proxy, compiled
 	SPECWATCH_COMPILE=1 $(PIP) wheel --quiet --no-deps --no-build-isolation --wheel-dir dist/compiled .; \
 	$(PIP) install --quiet --no-deps --target build/compiled dist/compiled/*.whl; \
 	cp -r pyproject.toml tests deploy build/compiled/; \
-	cd build/compiled; SPECWATCH_COMPILE=1 ../../$(BIN)/python -m pytest $(ARGS) \
+	cd build/compiled; SPECWATCH_COMPILE=1 ../../$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS) \
 	  tests/test_compiled.py tests/detectors tests/retry_proxy
 
 # An environment of its own: the frameworks need other versions of packages that the rest pins.

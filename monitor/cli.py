@@ -12,8 +12,13 @@ from monitor.ablation.command import ablate_command
 from monitor.demo.options import DemoOptions
 from monitor.errors import InvalidOptions, MonitorError
 from monitor.flags import with_option_flags
+from monitor.incidents.commands import register as register_incidents
 from monitor.offline.commands import register
 from monitor.options import build_configs, merge, read_file
+from monitor.report.command import HELP as REPORT_HELP
+from monitor.report.command import report_command
+from monitor.top.command import HELP as TOP_HELP
+from monitor.top.command import top_command
 from monitor.traffic.commands import register as register_traffic
 from monitor.training.command import HELP as TRAIN_HELP
 from monitor.training.command import train_command
@@ -108,6 +113,9 @@ def record(
 app.command("record", help=RECORD_HELP)(with_option_flags(record))
 register(app)
 register_traffic(app)
+register_incidents(app)
+app.command("report", help=REPORT_HELP)(report_command)
+app.command("top", help=TOP_HELP)(top_command)
 app.command("ablate", help=ABLATE_HELP)(ablate_command)
 app.command("train", help=TRAIN_HELP)(train_command)
 app.add_typer(dashboards_app, name="dashboards")

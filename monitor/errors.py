@@ -3,6 +3,7 @@
 MonitorError
 ├── InvalidOptions    the command line, the environment or the file; the message names the option
 ├── JudgeUnavailable  --judge: an extra or its model is missing; the message says what to do
+├── IncidentsUnavailable  what was asked for cannot be had from there; the message says why
 ├── SharingFailed     Redis took nothing that others should know; the message says why
 └── DemoFailed        a part of the demo did not start or died; the message says where its log lies
 """
@@ -18,6 +19,10 @@ class InvalidOptions(MonitorError):
 
 class JudgeUnavailable(MonitorError):
     """The judge was asked for and cannot start."""
+
+
+class IncidentsUnavailable(MonitorError):
+    """Incidents, or one of them, cannot be had from where they were asked for."""
 
 
 class SharingFailed(MonitorError):

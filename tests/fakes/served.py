@@ -4,16 +4,22 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Protocol
 
 import uvicorn
 
 from retry_proxy.edge import EdgeLimits, edge_protocol
-from tests.fakes.proxy import Proxy
+
+
+class Served(Protocol):
+    """What has an application."""
+
+    @property
+    def app(self) -> Any: ...
 
 
 @contextlib.asynccontextmanager
-async def served(proxy: Proxy, **options: Any) -> AsyncIterator[str]:
+async def served(proxy: Served, **options: Any) -> AsyncIterator[str]:
     settings: dict[str, Any] = {"lifespan": "off", "log_level": "critical", "access_log": False}
     settings["http"] = edge_protocol(EdgeLimits())
     server = uvicorn.Server(uvicorn.Config(proxy.app, **(settings | options)))

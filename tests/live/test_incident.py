@@ -14,6 +14,7 @@ from tests.live.incident import DRILL, Live, incident
 
 # Only told once something goes wrong that this incident has not.
 QUIET = {
+    "specwatch_store_unreadable_total",
     "specwatch_events_dropped_total",
     "specwatch_detector_errors_total",
     "specwatch_hedges_total",

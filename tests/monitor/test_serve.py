@@ -5,6 +5,7 @@ import json
 import shutil
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -111,14 +112,15 @@ async def wait_until_refused(session: aiohttp.ClientSession, front: str) -> None
 async def test_a_drain_refuses_nobody_and_cuts_no_stream(stack: Stack, tmp_path: Path) -> None:
     """``/ready`` says no first; what runs, and what comes in the meantime, is served to its end."""
     address, behind = replica(tmp_path)
-    front, serving = proxy(tmp_path, [address], "--lame-duck-seconds", "7")
+    front, serving = proxy(tmp_path, [address], "--lame-duck-seconds", "10")
     late: list[asyncio.Task[bool]] = []
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         await start(stack, session, behind, serving)
         running = [asyncio.create_task(streamed(session, front, 3000)) for _ in range(50)]
         await wait_for_streams(session, front, 50)
         stack.child("proxy").send_signal(signal.SIGTERM)
-        for _ in range(20):
+        asked_until = time.monotonic() + 3
+        while time.monotonic() < asked_until and len(late) < 20:
             late.append(asyncio.create_task(streamed(session, front, 20)))
             async with session.get(f"{front}/ready") as response:
                 assert response.status == 503
@@ -126,7 +128,7 @@ async def test_a_drain_refuses_nobody_and_cuts_no_stream(stack: Stack, tmp_path:
                 assert json.loads(await response.text())["draining"] is True
             await asyncio.sleep(0.1)
         assert sum(await asyncio.gather(*running)) == 50
-        assert sum(await asyncio.gather(*late)) == 20
+        assert sum(await asyncio.gather(*late)) == len(late) > 0
     assert await stack.child("proxy").wait() == 0
 
 

@@ -18,7 +18,7 @@ from schemathesis.generation import GenerationMode
 
 from retry_proxy.stream.sse import SseParser
 
-TIMEOUT_SECONDS = 20.0
+TIMEOUT_SECONDS = 60.0
 MAX_EVENT_BYTES = 4 * 1024 * 1024
 _UPSTREAM = {502, 503}  # typed errors of ours about the replicas
 

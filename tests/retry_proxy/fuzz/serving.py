@@ -68,7 +68,11 @@ def everything() -> Iterator[Served]:
             monitor = Monitor()
             app = compose(options, MonitorConfig(), monitor, Fleet(options, monitor))
             config = uvicorn.Config(
-                app, http=edge_protocol(EdgeLimits()), ws="none", log_level="critical"
+                app,
+                http=edge_protocol(EdgeLimits()),
+                ws="none",
+                log_level="critical",
+                timeout_keep_alive=600,  # making up requests takes long; it is no idle client
             )
             server = uvicorn.Server(config)
             listening = socket.create_server(("127.0.0.1", 0))  # clients queue until it accepts

@@ -1,0 +1,1 @@
+"""Incidents of a while as one HTML file: plots, costs, a table, each incident's steps."""
