@@ -68,6 +68,7 @@ lint: $(READY) ## ruff: format and rules, and that what is built is as checked i
 	$(BIN)/ruff check .
 	$(BIN)/python -m dashboards.build --check
 	$(BIN)/python -m alerts.build --check
+	$(BIN)/python deploy/build_chart.py --check
 
 types: $(READY) ## mypy, strict
 	$(BIN)/mypy --strict

@@ -2,7 +2,7 @@
 
 import argparse
 import gc
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,10 +12,17 @@ from inference_backend.engine.engine import Engine
 from inference_backend.engine.options import DTYPES, EngineOptions
 from inference_backend.model.progress import ProgressBar
 from inference_backend.model.source import ModelFolder, load_model_files
-from inference_backend.model.weights import LoadedWeights, load_tokenizer, load_weights
+from inference_backend.model.weights import (
+    LoadedWeights,
+    expected_shapes,
+    load_tokenizer,
+    load_weights,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+FEWER_TOKENS = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,9 @@ class Subject:
 def add_model_options(parser: argparse.ArgumentParser, *, dtype: str | None = None) -> None:
     """``--model``, ``--device``, ``--threads``, and ``--dtype`` unless it is fixed."""
     parser.add_argument("--model", help="folder or name (default: SmolLM2-135M-Instruct)")
+    parser.add_argument(
+        "--layers", type=int, help="cut the model to its first layers: quick, without language"
+    )
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--threads", type=int, help="threads of torch on the CPU")
     if dtype is None:
@@ -69,7 +79,24 @@ def load_subject(options: argparse.Namespace) -> Subject:
     with ProgressBar() as progress:
         folder = load_model_files(options.model, progress)
     dtype = options.dtype or {"cpu": "float32", "cuda": "bfloat16"}[options.device]
-    return Subject(folder, load_weights(folder), load_tokenizer(folder), options.device, dtype)
+    weights = load_weights(folder)
+    if options.layers is not None:
+        weights = cut_short(weights, options.layers)
+    return Subject(folder, weights, load_tokenizer(folder), options.device, dtype)
+
+
+def cut_short(weights: LoadedWeights, layers: int) -> LoadedWeights:
+    """The first layers, and the first ``FEWER_TOKENS`` of the vocabulary; the name says so."""
+    config = replace(
+        weights.config,
+        num_layers=layers,
+        vocab_size=FEWER_TOKENS,
+        name=f"{weights.config.name}, {layers} layers and {FEWER_TOKENS} tokens of it",
+    )
+    tensors = {
+        name: weights.tensors[name][: shape[0]] for name, shape in expected_shapes(config).items()
+    }
+    return LoadedWeights(config, tensors)
 
 
 def release_memory() -> None:

@@ -4,7 +4,7 @@ import argparse
 import random
 from functools import partial
 
-from benchmarks.loading import Subject
+from benchmarks.loading import FEWER_TOKENS, Subject
 from inference_backend.speculative.openings import random_openings
 
 
@@ -40,4 +40,6 @@ def make_prompts(subject: Subject, args: argparse.Namespace) -> list[tuple[int, 
     for _ in range(args.requests):
         wanted = min(args.longest_prompt, max(24, int(rng.lognormvariate(5.3, 0.8))))
         prompts.append((*opening, *rng.choice(documents), *text(wanted), *ending))
-    return prompts
+    if args.layers is None:
+        return prompts
+    return [tuple(token % FEWER_TOKENS for token in prompt) for prompt in prompts]

@@ -1,29 +1,27 @@
-"""The pair of engines that ``benchmarks.races`` asks, in one process and on one device."""
+"""The pair of engines that ``benchmarks.races`` asks, on one device, in one process or in two."""
 
 import argparse
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from benchmarks.generations import Recorder
 from benchmarks.loading import Subject
+from benchmarks.race_process import HOST, STOP, RemoteSide, Serve
 from inference_backend.disaggregation.handoff import AbortProtocol
 from inference_backend.disaggregation.messages import layout_of
 from inference_backend.disaggregation.roles import make_decode, make_prefill
 from inference_backend.disaggregation.transport import LocalTransport
-from inference_backend.engine.engine import Engine
-from inference_backend.engine.request import GenerationRequest, SamplingParams
+from inference_backend.engine.request import GenerationRequest, SamplingParams, StepOutput
 from inference_backend.engine.service import EngineService
 from inference_backend.errors import BackendError
 from inference_backend.hicache.readiness import LoadSync
 from inference_backend.kv.labels import Corruption, KvLabels
 from inference_backend.kv.sanitizer import SanitizerMode
-
-HOST = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,43 +53,78 @@ def sparse_options(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+DECODE = "decode"
+
+
+def prefill_name(sync: LoadSync) -> str:
+    return f"prefill, {sync}"
+
+
+def engine_options(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """Of every engine: the decode's, and a prefill's for each way to load."""
+    shared: dict[str, Any] = {
+        "sanitizer": SanitizerMode(args.sanitizer),
+        "chunk_tokens": args.chunk_tokens,
+        "max_waiting": 1_000_000,
+        "max_running": args.at_once,
+    }
+    prefill = shared | {"kv_tokens": args.prefill_kv_tokens}
+    if args.sparse:
+        prefill |= sparse_options(args)
+    return {
+        DECODE: shared | {"kv_tokens": args.decode_kv_tokens},
+        **{prefill_name(sync): prefill | {"load_sync": sync} for sync in syncs(args)},
+    }
+
+
 class Bench:
-    """A pair of engines that answer requests one protocol at a time.
+    """What asks a pair of engines, one protocol at a time.
 
     The engines stay; each round gets links of its own, so that nothing is carried over.
     """
 
     def __init__(self, subject: Subject, args: argparse.Namespace) -> None:
-        options: dict[str, Any] = {
-            "sanitizer": SanitizerMode(args.sanitizer),
-            "chunk_tokens": args.chunk_tokens,
-            "max_waiting": 1_000_000,
-        }
-        self.prefills = {
-            sync: subject.engine(
-                kv_tokens=args.prefill_kv_tokens,
-                max_running=args.at_once,
-                load_sync=sync,
-                **options,
-                **(sparse_options(args) if args.sparse else {}),
-            )
-            for sync in syncs(args)
-        }
-        self.decode = subject.engine(
-            kv_tokens=args.decode_kv_tokens, max_running=args.at_once, **options
-        )
         self.name = subject.weights.config.name
         self.budget_seconds: float = args.budget_seconds
         self._decode_text: Callable[[Sequence[int]], str] = lambda ids: str(
             subject.tokenizer.decode(list(ids), skip_special_tokens=True)
         )
         self.keep_healthy: int = args.keep_healthy
+        self.new_tokens: list[int] = args.new_tokens
         self._numbers = iter(range(1, 10**9))
+        self.num_drafts = 0
+        self.retired = 0
 
     @asynccontextmanager
     async def serving(self, cell: Cell, budget: float) -> AsyncIterator["Front"]:
+        """A round; ``retired`` counts the pages that all rounds so far retired."""
         async with AsyncExitStack() as stack:
             yield await self._start(stack, cell, budget)
+
+    async def _start(self, stack: AsyncExitStack, cell: Cell, budget: float) -> "Front":
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Ends what it started."""
+
+    def texts(self, recorder: Recorder, onset: int | None) -> str:
+        return recorder.line(onset, self._decode_text)
+
+    def next_number(self) -> int:
+        return next(self._numbers)
+
+
+class LocalBench(Bench):
+    """Both engines in this process."""
+
+    def __init__(self, subject: Subject, args: argparse.Namespace) -> None:
+        super().__init__(subject, args)
+        options = engine_options(args)
+        self.prefills = {
+            sync: subject.engine(**options[prefill_name(sync)]) for sync in syncs(args)
+        }
+        self.decode = subject.engine(**options[DECODE])
+        self.num_drafts = self.decode.runner.num_drafts
 
     async def _start(self, stack: AsyncExitStack, cell: Cell, budget: float) -> "Front":
         engines = (self.prefills[cell.sync], self.decode)
@@ -108,23 +141,59 @@ class Bench:
             stack.callback(service.stop, 30.0)
         stack.push_async_callback(prefill.stop)
         stack.push_async_callback(decode.stop)
-        return Front(services[0], services[1], (HOST, port), self.decode)
+        stack.callback(self._count_retired)
+        return Front(services[0], services[1], (HOST, port))
 
-    def texts(self, recorder: Recorder, onset: int | None) -> str:
-        return recorder.line(onset, self._decode_text)
+    def _count_retired(self) -> None:
+        self.retired = self.decode.scheduler.cache.pool.num_retired
 
-    def next_number(self) -> int:
-        return next(self._numbers)
+
+class ProcessBench(Bench):
+    """Each engine's side in a process of its own, on the same device."""
+
+    def __init__(self, subject: Subject, args: argparse.Namespace) -> None:
+        super().__init__(subject, args)
+        options = engine_options(args)
+        decode = {DECODE: options.pop(DECODE)}
+        self._prefill, self._decode = RemoteSide(args, options), RemoteSide(args, decode)
+        for side in (self._prefill, self._decode):
+            side.wait()
+        self.num_drafts = self._decode.num_drafts[DECODE]
+        self._has_begun = False
+
+    async def _start(self, stack: AsyncExitStack, cell: Cell, budget: float) -> "Front":
+        if not self._has_begun:
+            self._prefill.begin()
+            self._decode.begin()
+            self._has_begun = True
+        name = prefill_name(cell.sync)
+        port = await self._prefill.order(Serve("prefill", cell.protocol, name, budget))
+        stack.push_async_callback(self._prefill.order, STOP)
+        await self._decode.order(Serve("decode", cell.protocol, DECODE, budget))
+        stack.push_async_callback(self._stop_decode)
+        return Front(self._prefill, self._decode, (HOST, port))
+
+    async def _stop_decode(self) -> None:
+        self.retired = await self._decode.order(STOP)
+
+    def close(self) -> None:
+        self._prefill.close()
+        self._decode.close()
+
+
+class Asked(Protocol):
+    """An engine's service, here or in another process."""
+
+    def generate(self, request: GenerationRequest) -> AsyncGenerator[StepOutput, None]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Front:
     """What a router does: both legs of a request."""
 
-    prefill: EngineService
-    decode: EngineService
+    prefill: Asked
+    decode: Asked
     address: tuple[str, int]
-    engine: Engine
 
     async def ask(
         self, number: int, prompt: tuple[int, ...], sampling: SamplingParams, about: dict[str, Any]

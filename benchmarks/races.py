@@ -13,11 +13,10 @@ import asyncio
 import gzip
 import itertools
 import random
-import statistics
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 
 from rich.progress import Progress
@@ -25,69 +24,15 @@ from rich.progress import Progress
 from benchmarks.generations import Recorder
 from benchmarks.loading import Subject, add_model_options, load_subject
 from benchmarks.race_load import arrivals, make_prompts
-from benchmarks.race_pair import Bench, Cell, syncs
-from benchmarks.results import Report, publish
+from benchmarks.race_outcome import Outcome, first_kind, price_report, report, share_report
+from benchmarks.race_pair import Bench, Cell, LocalBench, ProcessBench, syncs
+from benchmarks.race_tables import Pace
+from benchmarks.results import publish
 from inference_backend.disaggregation.handoff import AbortProtocol
 from inference_backend.engine.request import SamplingParams
 from inference_backend.errors import BackendError
 from inference_backend.hicache.readiness import LoadSync
 from inference_backend.kv.labels import Corruption
-from monitor.interval import clopper_pearson
-
-QUANTILES = (0.5, 0.99)
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What one cell gave, over all its rounds."""
-
-    requests: int = 0
-    given_up: int = 0
-    retired: int = 0
-    tokens: int = 0
-    seconds: float = 0.0
-    first_token_seconds: list[float] = field(default_factory=list)
-    corrupted: dict[str, Counter[Corruption]] = field(default_factory=dict)
-    lines: list[str] = field(default_factory=list)
-
-    def row(self, cell: Cell) -> list[str]:
-        kinds = Counter(first_kind(kinds) for kinds in self.corrupted.values())
-        low, high = clopper_pearson(len(self.corrupted), self.requests)
-        rate = 1e4 * len(self.corrupted) / max(1, self.requests)
-        ordered = sorted(self.first_token_seconds)
-        p50, p99 = (ordered[int(q * (len(ordered) - 1))] * 1e3 for q in QUANTILES)
-        return [
-            cell.protocol.value,
-            cell.sync.value,
-            cell.name,
-            f"{self.requests:,}",
-            f"{self.given_up:,}",
-            f"{len(self.corrupted)}",
-            f"{rate:.1f} ({1e4 * low:.1f} to {1e4 * high:.1f})",
-            ", ".join(f"{count} {kind}" for kind, count in kinds.most_common()) or "none",
-            f"{p50:.0f} / {p99:.0f}",
-            f"{self.tokens / self.seconds:,.0f}",
-            f"{self.retired}",
-        ]
-
-
-COLUMNS = (
-    "abort protocol",
-    "load sync",
-    "load",
-    "requests",
-    "given up",
-    "corrupted",
-    "per 10,000 (95 %)",
-    "kinds",
-    "first token p50 / p99, ms",
-    "tokens/s",
-    "pages retired",
-)
-
-
-def first_kind(kinds: Counter[Corruption]) -> str:
-    return next(kind.value for kind in Corruption if kinds[kind])
 
 
 async def run_round(
@@ -102,7 +47,7 @@ async def run_round(
     """One round of a cell: as many requests as there are prompts."""
     rng = random.Random(seed)
     times = arrivals(len(prompts), rate, cell.burst, rng)
-    retired = bench.decode.scheduler.cache.pool.num_retired
+    retired, tokens_before, firsts = bench.retired, outcome.tokens, len(outcome.first_token_seconds)
     async with bench.serving(cell, bench.budget_seconds) as front:
         started = time.monotonic()
 
@@ -114,7 +59,7 @@ async def run_round(
             about = {
                 "id": f"{cell.protocol}-{cell.sync}-{cell.name}-{number}",
                 "model": bench.name,
-                "num_drafts": bench.decode.runner.num_drafts,
+                "num_drafts": bench.num_drafts,
                 "temperature": temperature,
             }
             outcome.requests += 1
@@ -134,10 +79,16 @@ async def run_round(
         for at, prompt in zip(times, prompts, strict=True):
             await asyncio.sleep(max(0.0, started + at - time.monotonic()))
             temperature = rng.choice((0.0, 0.7, 1.0))
-            tasks.append(asyncio.ensure_future(one(prompt, temperature, rng.choice((16, 32, 64)))))
+            tasks.append(
+                asyncio.ensure_future(one(prompt, temperature, rng.choice(bench.new_tokens)))
+            )
         await asyncio.gather(*tasks)
-        outcome.seconds += time.monotonic() - started
-    outcome.retired += bench.decode.scheduler.cache.pool.num_retired - retired
+        seconds = time.monotonic() - started
+    outcome.seconds += seconds
+    outcome.retired += bench.retired - retired
+    waited = sorted(outcome.first_token_seconds[firsts:])
+    p99 = waited[int(0.99 * (len(waited) - 1))] if waited else 0.0
+    outcome.paces.append(Pace((outcome.tokens - tokens_before) / seconds, p99))
 
 
 def keep(
@@ -170,8 +121,18 @@ async def measure_capacity(bench: Bench, prompts: Sequence[tuple[int, ...]]) -> 
 
 
 async def run(args: argparse.Namespace, subject: Subject) -> dict[Cell, Outcome]:
-    bench = Bench(subject, args)
     prompts = make_prompts(subject, args)
+    bench = (ProcessBench if args.processes else LocalBench)(subject, args)
+    try:
+        return await run_cells(bench, args, prompts)
+    finally:
+        bench.close()
+
+
+async def run_cells(
+    bench: Bench, args: argparse.Namespace, prompts: Sequence[tuple[int, ...]]
+) -> dict[Cell, Outcome]:
+    """The cells take turns, round by round."""
     capacity = await measure_capacity(bench, prompts[: args.warm_up])
     print(f"capacity: {capacity:.1f} requests a second, all at once", flush=True)
     cells = [
@@ -201,37 +162,6 @@ async def run(args: argparse.Namespace, subject: Subject) -> dict[Cell, Outcome]
     return outcomes
 
 
-def report(outcomes: dict[Cell, Outcome], args: argparse.Namespace, subject: Subject) -> Report:
-    return Report(
-        name="races-sparse" if args.sparse else "races",
-        title=f"Corrupted generations by abort protocol and load, {subject.weights.config.name}",
-        device=args.device,
-        columns=COLUMNS,
-        rows=[outcome.row(cell) for cell, outcome in outcomes.items()],
-        notes=[
-            "Counted by the KV sanitizer: generations with a token that was computed from pages "
-            "which were not what the engine meant to read.",
-            f"One prefill and one decode engine in one process; budget {args.budget_seconds:g} s a "
-            f"prompt; KV {args.prefill_kv_tokens:,} and {args.decode_kv_tokens:,} tokens; at most "
-            f"{args.at_once} sequences a batch.",
-            f"Open loop: light is {args.light:.0%} of the capacity, Poisson; heavy is "
-            f"{args.heavy:.0%} with bursts of {args.burst:g} times the rate an eighth of the time.",
-            "Given up: the prefill was later than the budget; the client gets a 503.",
-        ],
-        raw={
-            f"{cell.protocol} {cell.sync} {cell.name}": {
-                "corrupted": {name: dict(kinds) for name, kinds in outcome.corrupted.items()},
-                "first_token_ms": [
-                    round(1e3 * q, 2)
-                    for q in statistics.quantiles(outcome.first_token_seconds, n=100)
-                ],
-                "seconds": outcome.seconds,
-            }
-            for cell, outcome in outcomes.items()
-        },
-    )
-
-
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.races", description=__doc__)
     parser.add_argument("--requests", type=int, default=200, help="of each cell")
@@ -252,6 +182,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--host-kv-tokens", type=int, default=131_072, help="prefill's host tier")
     parser.add_argument("--documents", type=int, default=0, help="texts that prompts begin with")
     parser.add_argument("--longest-prompt", type=int, default=1024, help="tokens")
+    parser.add_argument("--processes", action="store_true", help="each engine in its own process")
+    parser.add_argument(
+        "--new-tokens", type=int, nargs="+", default=[16, 32, 64], help="of answers"
+    )
     parser.add_argument("--sanitizer", choices=["record", "stop"], default="record")
     parser.add_argument("--keep-healthy", type=int, default=500, help="of each cell, in --out")
     parser.add_argument("--out", type=Path, help="corrupted and some healthy generations, JSON")
@@ -267,7 +201,11 @@ def main() -> None:
     if args.out is not None:
         with gzip.open(args.out, "wt") as file:
             file.writelines(line + "\n" for outcome in outcomes.values() for line in outcome.lines)
-    publish(report(outcomes, args, subject), write=args.write)
+    found = report(outcomes, args, subject)
+    others = [price_report(outcomes, args), share_report(outcomes, args)]
+    publish(found, write=args.write)
+    for other in others:
+        publish(replace(other, name=f"{found.name}-{other.name[6:]}"), write=args.write)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,10 @@ from dashboards.command import app as dashboards_app
 from monitor.ablation.command import HELP as ABLATE_HELP
 from monitor.ablation.command import ablate_command
 from monitor.demo.options import DemoOptions
+from monitor.doctor.command import HELP as DOCTOR_HELP
+from monitor.doctor.command import doctor_command
+from monitor.drill.command import HELP as DRILL_HELP
+from monitor.drill.command import drill_command
 from monitor.errors import InvalidOptions, MonitorError
 from monitor.flags import with_option_flags
 from monitor.incidents.commands import register as register_incidents
@@ -22,6 +26,8 @@ from monitor.top.command import top_command
 from monitor.traffic.commands import register as register_traffic
 from monitor.training.command import HELP as TRAIN_HELP
 from monitor.training.command import train_command
+from monitor.triage.command import HELP as TRIAGE_HELP
+from monitor.triage.command import triage_command
 from monitor.version import VERSION
 
 DEMO = DemoOptions()
@@ -117,6 +123,9 @@ register_incidents(app)
 app.command("report", help=REPORT_HELP)(report_command)
 app.command("top", help=TOP_HELP)(top_command)
 app.command("ablate", help=ABLATE_HELP)(ablate_command)
+app.command("triage", help=TRIAGE_HELP)(triage_command)
+app.command("doctor", help=DOCTOR_HELP)(doctor_command)
+app.command("drill", help=DRILL_HELP)(drill_command)
 app.command("train", help=TRAIN_HELP)(train_command)
 app.add_typer(dashboards_app, name="dashboards")
 

@@ -5,6 +5,7 @@ MonitorError
 ├── JudgeUnavailable  --judge: an extra or its model is missing; the message says what to do
 ├── IncidentsUnavailable  what was asked for cannot be had from there; the message says why
 ├── SharingFailed     Redis took nothing that others should know; the message says why
+├── DrillFailed       a target of a drill is not what it should be; the message says what to do
 └── DemoFailed        a part of the demo did not start or died; the message says where its log lies
 """
 
@@ -27,6 +28,10 @@ class IncidentsUnavailable(MonitorError):
 
 class SharingFailed(MonitorError):
     """What others should know could not be written."""
+
+
+class DrillFailed(MonitorError):
+    """A drill cannot be run, or could not be ended."""
 
 
 class DemoFailed(MonitorError):

@@ -43,9 +43,13 @@ RAN = {AttemptOutcome.COMPLETED, AttemptOutcome.MARKED, AttemptOutcome.ANOMALY}
 FAILED = {AttemptOutcome.CONNECT_FAILED, AttemptOutcome.UPSTREAM_ERROR}
 
 
-def trace_of(request_id: str) -> Exemplar:
-    """The exemplar of one request: its id is a trace id's 32 hex digits."""
-    return {"trace_id": request_id}
+def trace_of(event: AttemptEnded | RequestEnded) -> Exemplar:
+    """The exemplar of one request: its trace, whose id is the request's unless a client gave one.
+
+    A trace that is kept nowhere is named all the same: without tracing the id leads to
+    ``/api/requests/ID``.
+    """
+    return {"trace_id": event.request_id if event.trace is None else event.trace.trace_id}
 
 
 class Metrics:
@@ -66,7 +70,7 @@ class Metrics:
 
     def attempt_ended(self, event: AttemptEnded) -> None:
         """Count one attempt."""
-        replica, trace = self.replicas.label(event.replica), trace_of(event.request_id)
+        replica, trace = self.replicas.label(event.replica), trace_of(event)
         self._count(traffic.ATTEMPTS, 1, event.engine, event.outcome.value)
         self._count(fleet.REPLICA_ATTEMPTS, 1, replica)
         if event.outcome in FAILED:
@@ -94,7 +98,7 @@ class Metrics:
         """
         is_real = event.outcome in NAMES_A_REAL_MODEL
         model = self.models.label(event.model, may_learn=is_real)
-        trace = trace_of(event.request_id)
+        trace = trace_of(event)
         self._count(traffic.REQUESTS, 1, model, event.outcome.value)
         self._count(traffic.COMPLETION_TOKENS, event.completion_tokens, model)
         self._count(traffic.CLIENT_STALL, event.client_stall_seconds)
@@ -168,7 +172,7 @@ class Metrics:
             self._observe(traffic.HELD_SHARE, event.most_held_bytes / self.max_held_bytes)
 
     def _acceptance(self, event: AttemptEnded, replica: str, model: str) -> None:
-        trace = trace_of(event.request_id)
+        trace = trace_of(event)
         length = accept_length(event.steps, event.accepted)
         if length is not None:
             self._observe(detection.ACCEPT_LENGTH, length, model, trace=trace)

@@ -43,6 +43,8 @@ class MonitorConfig:
     record: str | None = None
     record_max_mb: int = 256
     record_salt_file: str | None = None
+    otlp_endpoint: str | None = None
+    trace_sample_rate: float = 1.0
 
     def __post_init__(self) -> None:
         _check(0 <= self.port <= 65535, "port", "between 0 and 65535", self.port)
@@ -70,6 +72,8 @@ class MonitorConfig:
             self.judge_sample_rate,
         )
         _check(self.judge_per_minute >= 1, "judge_per_minute", "at least 1", self.judge_per_minute)
+        rate = self.trace_sample_rate
+        _check(0 <= rate <= 1, "trace_sample_rate", "between 0 and 1", rate)
         _check(self.record_max_mb >= 1, "record_max_mb", "at least 1", self.record_max_mb)
         pause = self.engine_metrics_seconds
         _check(pause >= 0, "engine_metrics_seconds", "at least 0", pause)
@@ -253,6 +257,17 @@ FLAGS: dict[str, Flag] = {
     ),
     "judge_sample_rate": Flag("Share of the answers without a finding that is judged.", _JUDGE),
     "judge_per_minute": Flag("Most texts judged in a minute; incidents come first.", _JUDGE),
+    "otlp_endpoint": Flag(
+        "Send a span for each request and attempt to this OpenTelemetry collector (OTLP over HTTP, "
+        "e.g. http://127.0.0.1:4318); OTEL_EXPORTER_OTLP_ENDPOINT does the same. Needs the extra "
+        "`otel`.",
+        _MONITOR,
+    ),
+    "trace_sample_rate": Flag(
+        "Share of the traces begun here that are sent; where a client is in a trace, its own "
+        "choice counts.",
+        _MONITOR,
+    ),
     "log_level": Flag("debug, info, warning or error.", _MONITOR),
 }
 

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import os
 import signal
 import socket
 import time
@@ -38,6 +39,7 @@ from monitor.store.baselines import RedisBaselines
 from monitor.store.exchange import RedisExchange
 from monitor.store.memory import MemoryStore
 from monitor.store.redis import RedisStore, connect
+from monitor.tracing.exporter import Tracer, build_tracer
 from monitor.traffic.build import build_recorder
 from monitor.traffic.collector import RecordCollector
 from monitor.traffic.errors import CannotRecord
@@ -49,6 +51,7 @@ from retry_proxy.edge import EdgeLimits, edge_protocol
 from retry_proxy.errors import InvalidConfig
 from retry_proxy.fleet import Fleet
 from retry_proxy.stream.running import Running
+from retry_proxy.trace_context import Tracing
 from retry_proxy.watch import Learned
 
 _GARBAGE_YOUNG = 10_000  # objects that are new since the last look
@@ -136,6 +139,7 @@ def compose(
     readiness: Readiness | None = None,
     learned: Learned | None = None,
     recorder: Recorder | None = None,
+    tracer: Tracer | None = None,
 ) -> FastAPI:
     """The whole application: every route that ``specwatch serve`` has.
 
@@ -158,7 +162,7 @@ def compose(
     ]
     return build_app(
         proxy,
-        sink=monitor if recorder is None else recorder,
+        sink=tracer or recorder or monitor,
         fleet=fleet,
         routers=routers,
         text_sink=judge,
@@ -166,6 +170,7 @@ def compose(
         api_keys=read_api_keys(config),
         call_sink=recorder,
         running=running,
+        tracing=None if tracer is None else Tracing(config.trace_sample_rate),
     )
 
 
@@ -240,7 +245,8 @@ async def serve(proxy: ProxyConfig, config: MonitorConfig) -> None:
     recorder = build_recorder(config.record, config.record_max_mb, config.record_salt_file, monitor)
     if recorder is not None:
         monitor.metrics.registry.register(RecordCollector(recorder))
-    app = compose(proxy, config, monitor, fleet, judge, readiness, learned, recorder)
+    tracer = build_tracer(config.otlp_endpoint, os.environ, recorder or monitor)
+    app = compose(proxy, config, monitor, fleet, judge, readiness, learned, recorder, tracer)
     server = DrainingServer(
         uvicorn.Config(
             app,
@@ -263,6 +269,7 @@ async def serve(proxy: ProxyConfig, config: MonitorConfig) -> None:
         nullcontext() if judge is None else judge.running(),
         sharing(config, monitor, fleet, learned),
         nullcontext() if engines is None else engines.running(),
+        nullcontext() if tracer is None else tracer.running(),
         measured_lag(monitor.metrics.loop_lag),
     ):
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, fleet.reload)

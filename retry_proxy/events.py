@@ -10,6 +10,7 @@ from typing import Protocol
 
 from detectors.draft_health import DraftState
 from detectors.verdict import Verdict
+from retry_proxy.trace_context import TraceContext
 
 
 class AttemptOutcome(enum.StrEnum):
@@ -83,6 +84,8 @@ class AttemptEnded:
         most_held_tokens, most_held_bytes: by the hold-back, at any one time.
         recent_steps: with a verdict, the same for whatever steps the engine tells, and
             ``steps_quality``, how they are known.
+        trace: the attempt's span, ``None`` without tracing.
+        route: of the request.
     """
 
     request_id: str
@@ -113,6 +116,8 @@ class AttemptEnded:
     most_held_bytes: int = 0
     recent_steps: bytes = b""
     steps_quality: StepsQuality = StepsQuality.EXACT
+    trace: TraceContext | None = None
+    route: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +128,7 @@ class RequestEnded:
         added_delay_seconds: time from the first dispatch to the first dispatch of the attempt that
             delivered, plus the longest hold-back: what watching and retrying cost the client.
         client_stall_seconds: for which the stream waited for its client to read.
+        trace: the request's span, ``None`` without tracing.
     """
 
     request_id: str
@@ -142,6 +148,7 @@ class RequestEnded:
         None  # "budget", "deadline", "attempts", "no_replica", "not_continuable"
     )
     client_stall_seconds: float = 0.0
+    trace: TraceContext | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,10 @@ from retry_proxy.decide.budget import RetryBudget
 from retry_proxy.decide.release import ReleasePolicy
 from retry_proxy.events import EventSink
 from retry_proxy.fleet.fleet import Fleet
+from retry_proxy.headers import Headers
 from retry_proxy.stream.running import Running
 from retry_proxy.stream.text_tail import TextSink
+from retry_proxy.trace_context import TraceContext, Tracing
 from retry_proxy.watch import BuildPanel
 
 
@@ -26,3 +28,8 @@ class Services:
     text_sink: TextSink | None = None  # without one no text is kept
     call_sink: CallSink | None = None  # only while traffic is recorded
     running: Running = field(default_factory=Running)
+    tracing: Tracing | None = None
+
+    def begin_trace(self, headers: Headers, request_id: str) -> TraceContext | None:
+        """The span of a new request, where requests are traced."""
+        return None if self.tracing is None else self.tracing.begin(headers, request_id)

@@ -1,26 +1,24 @@
 """``python -m inference_backend.disaggregation``: prefills, decodes and their router, one command.
 
 Every replica is a process of its own on this machine, as ``python -m inference_backend --role``
-starts it; pages move between them over Mooncake's transfer engine.
+starts it; pages move between them over Mooncake's transfer engine. One that ends by itself is
+started again.
 """
 
 import argparse
 import asyncio
 import contextlib
-import signal
 import socket
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import aiohttp
 import uvicorn
 
 from inference_backend.disaggregation.router import PrefillAddress, build_router
+from inference_backend.disaggregation.supervision import HOST, Replica, Supervised, stop
 
-HOST = "127.0.0.1"
 START_SECONDS = 300.0
-STOP_SECONDS = 35.0
 EXAMPLES = """\
 examples:
   python -m inference_backend.disaggregation                       1 prefill, 1 decode, port 30000
@@ -31,27 +29,6 @@ examples:
 
 What follows -- is given to every replica; see python -m inference_backend --help.
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Replica:
-    """A replica to start."""
-
-    role: str
-    port: int
-    bootstrap_port: int
-
-    @property
-    def url(self) -> str:
-        return f"http://{HOST}:{self.port}"
-
-    def command(self, flags: Sequence[str]) -> list[str]:
-        return [
-            *(sys.executable, "-m", "inference_backend", "--role", self.role),
-            *("--host", HOST, "--port", str(self.port)),
-            *("--bootstrap-port", str(self.bootstrap_port)),
-            *flags,
-        ]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -97,73 +74,57 @@ async def run(options: argparse.Namespace) -> int:
         return 2
     ports = free_ports(2 * (options.prefill + options.decode))
     roles = ["prefill"] * options.prefill + ["decode"] * options.decode
-    replicas = [Replica(role, ports.pop(), ports.pop()) for role in roles]
-    processes = [
-        await asyncio.create_subprocess_exec(*replica.command(flags_of(options, replica.role)))
-        for replica in replicas
+    replicas = [
+        Supervised(each, each.command(flags_of(options, each.role)))
+        for each in (Replica(role, ports.pop(), ports.pop()) for role in roles)
     ]
     try:
-        if not await all_ready(replicas, processes):
+        for replica in replicas:
+            await replica.start()
+        if not await all_ready(replicas):
             print("error: a replica did not start; its message is above", file=sys.stderr)
             return 1
-        return await serve(replicas, processes, options.port)
+        return await serve(replicas, options.port)
     finally:
-        await stop(processes)
+        await stop(replicas)
 
 
-async def serve(
-    replicas: Sequence[Replica], processes: Sequence[asyncio.subprocess.Process], port: int
-) -> int:
+async def serve(replicas: Sequence[Supervised], port: int) -> int:
+    """Until told to stop, or until a replica cannot be kept running."""
     prefills = [
-        PrefillAddress(replica.url, HOST, replica.bootstrap_port)
-        for replica in replicas
-        if replica.role == "prefill"
+        PrefillAddress(each.replica.url, HOST, each.replica.bootstrap_port)
+        for each in replicas
+        if each.replica.role == "prefill"
     ]
-    decodes = [replica.url for replica in replicas if replica.role == "decode"]
+    decodes = [each.replica.url for each in replicas if each.replica.role == "decode"]
     app = build_router(prefills, decodes)
     server = uvicorn.Server(uvicorn.Config(app, HOST, port, log_level="info", access_log=False))
     serving = asyncio.ensure_future(server.serve())
-    ends = [asyncio.ensure_future(process.wait()) for process in processes]
-    await asyncio.wait({serving, *ends}, return_when=asyncio.FIRST_COMPLETED)
-    ended_by_itself = not serving.done()
-    if ended_by_itself:
-        print("error: a replica ended; stopping the others", file=sys.stderr)
+    keeping = [asyncio.ensure_future(each.keep()) for each in replicas]
+    await asyncio.wait({serving, *keeping}, return_when=asyncio.FIRST_COMPLETED)
+    is_lost = not serving.done()
+    if is_lost:
         server.should_exit = True
         await serving
-    for end in ends:
-        end.cancel()
-    return 1 if ended_by_itself else 0
+    for each in keeping:
+        each.cancel()
+    await asyncio.gather(*keeping, return_exceptions=True)
+    return 1 if is_lost else 0
 
 
-async def all_ready(
-    replicas: Sequence[Replica], processes: Sequence[asyncio.subprocess.Process]
-) -> bool:
+async def all_ready(replicas: Sequence[Supervised]) -> bool:
     """Waits until every replica answers its health route."""
     async with aiohttp.ClientSession() as session, asyncio.timeout(START_SECONDS):
-        for replica, process in zip(replicas, processes, strict=True):
-            while process.returncode is None:
+        for each in replicas:
+            while each.is_running:
                 with contextlib.suppress(aiohttp.ClientError):
-                    async with session.get(replica.url + "/health") as response:
+                    async with session.get(each.replica.url + "/health") as response:
                         if response.status == 200:
                             break
                 await asyncio.sleep(0.1)
-            if process.returncode is not None:
+            if not each.is_running:
                 return False
     return True
-
-
-async def stop(processes: Sequence[asyncio.subprocess.Process]) -> None:
-    """SIGTERM to all, SIGKILL to those that do not listen."""
-    running = [process for process in processes if process.returncode is None]
-    for process in running:
-        process.send_signal(signal.SIGTERM)
-    waits = [asyncio.ensure_future(process.wait()) for process in running]
-    if waits:
-        await asyncio.wait(waits, timeout=STOP_SECONDS)
-    for process in running:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
 
 
 def free_ports(count: int) -> list[int]:

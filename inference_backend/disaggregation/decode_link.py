@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from inference_backend.disaggregation.handoff import LoanEvent
+from inference_backend.disaggregation.keepalive import keep_alive
 from inference_backend.disaggregation.messages import (
     MAX_LINE_BYTES,
     Abort,
@@ -116,6 +117,7 @@ class DecodeLink:
             async with asyncio.timeout(CONNECT_SECONDS):
                 reader, writer = await asyncio.open_connection(*address, limit=MAX_LINE_BYTES)
                 try:
+                    keep_alive(writer)
                     writer.write(encode(self._hello) + b"\n")
                     answer = read_from_prefill(await reader.readline())
                 except BaseException:

@@ -32,9 +32,9 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
     """Where one-sided writes go.
 
     Attributes:
-        transport: ``local`` or ``mooncake``.
+        transport: ``local``, ``shared`` or ``mooncake``.
         session: how the transport finds the other side.
-        blocks, tails: addresses of the store's ``blocks`` and ``tail_hidden``; 0 for ``local``.
+        blocks, tails: addresses of the store's ``blocks`` and ``tail_hidden``; for ``mooncake``.
         pages: pages of the store, scratch included.
     """
 

@@ -4,18 +4,23 @@ Mooncake (https://github.com/kvcache-ai/Mooncake) is what SGLang and vLLM move t
 package is optional: ``pip install 'specwatch[mooncake]'`` (CPU memory, TCP; Debian's libibverbs1).
 """
 
-from collections.abc import Sequence
+import logging
+from collections import deque
 from typing import Any
 
 import torch
 
+from inference_backend.disaggregation import listening
 from inference_backend.disaggregation.messages import Memory
 from inference_backend.disaggregation.page_move import PageMove
-from inference_backend.disaggregation.transport import Ready, tags_to_write
+from inference_backend.disaggregation.transport import Ready, check_targets, tags_to_write
 from inference_backend.errors import ModelUnavailable, TransferFailed
 from inference_backend.kv.store import KvStore
 
+log = logging.getLogger(__name__)
 STAGED_PAGES = 256
+_UNCLEAR: deque[torch.Tensor] = deque(maxlen=16)
+"""Memory of writes that failed: the library may still be reading it, so it is not freed yet."""
 
 
 class MooncakeTransport:
@@ -36,8 +41,10 @@ class MooncakeTransport:
                 "(Debian: libibverbs1)"
             ) from error
         self._store, self._engine = store, TransferEngine()
+        before = listening.listening()
         if self._engine.initialize(host, "P2PHANDSHAKE", protocol, "") != 0:
             raise ModelUnavailable(f"Mooncake's transfer engine does not start on {host}")
+        restrict_to(host, listening.listening() - before)
         self._session = f"{host}:{self._engine.get_rpc_port()}"
         self._register(store.blocks)
         self._register(store.tail_hidden)
@@ -69,6 +76,20 @@ class MooncakeTransport:
         self._engine.unregister_memory(self._store.tail_hidden.data_ptr())
 
 
+def restrict_to(host: str, descriptors: set[int]) -> None:
+    """Mooncake has listened on all interfaces so far; says so where that stays as it is."""
+    try:
+        if host in ("0.0.0.0", "") or not descriptors:  # nothing is bound to it here
+            raise OSError("no address was given" if descriptors else "its sockets were not found")
+        listening.restrict(descriptors, host)
+    except OSError as error:
+        log.warning(
+            "Mooncake listens on all interfaces (%s), and whoever reaches it can write into this "
+            "process's memory: keep others out by a firewall",
+            error,
+        )
+
+
 class MooncakePages:
     """See ``RemotePages``. Pages are copied once, to put the target's tags beside the data.
 
@@ -77,10 +98,11 @@ class MooncakePages:
 
     def __init__(self, engine: Any, store: KvStore, memory: Memory, staging: torch.Tensor) -> None:
         self._engine, self._store, self._memory, self._staging = engine, store, memory, staging
+        self._is_clear = True
 
     def write(self, layer: int, move: PageMove, ready: Ready) -> None:
         ready.wait(None)
-        self._check(move.targets)
+        check_targets(move, self._memory.pages)
         for part in move.parts(STAGED_PAGES):
             self._write_part(layer, part)
 
@@ -109,12 +131,13 @@ class MooncakePages:
             size,
         )
 
-    def _check(self, targets: Sequence[int]) -> None:
-        """A page number beyond the other side's store would be written into its other memory."""
-        if not all(0 < page < self._memory.pages for page in targets):
-            raise TransferFailed("an offer names pages that the decode side does not have")
+    def close(self) -> None:
+        self._engine.unregister_memory(self._staging.data_ptr())
+        if not self._is_clear:
+            _UNCLEAR.append(self._staging)
 
     def _send(self, here: list[int], there: list[int], size: int) -> None:
         sizes = [size] * len(here)
         if self._engine.batch_transfer_sync_write(self._memory.session, here, there, sizes) != 0:
+            self._is_clear = False
             raise TransferFailed(f"a write to {self._memory.session} failed")

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
+from inference_backend.disaggregation.keepalive import keep_alive
 from inference_backend.disaggregation.messages import (
     MAX_LINE_BYTES,
     VERSION,
@@ -79,6 +80,7 @@ class PrefillLink:
         assert task is not None
         self._connections.add(task)
         try:
+            keep_alive(writer)
             await self._serve(reader, writer)
         except (TransferFailed, OSError, ValueError) as error:  # ValueError: a line too long
             log.warning("a decode side was dropped: %s", error)

@@ -5,12 +5,13 @@ It adds the fields that SGLang's router adds (``bootstrap_host``, ``bootstrap_po
 """
 
 import asyncio
-import itertools
 import random
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 import msgspec
@@ -26,6 +27,9 @@ GENERATING = ("/generate", "/v1/chat/completions", "/v1/completions")
 HOP_BY_HOP = frozenset({"connection", "content-length", "keep-alive", "transfer-encoding"})
 CLIENT_GONE = 499  # nginx's number; nobody reads it
 TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=5.0)
+DOWN_SECONDS = 2.0
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +41,32 @@ class PrefillAddress:
     bootstrap_port: int
 
 
+class Turns:
+    """Which of several replicas is next. One that could not be reached is left out for a while."""
+
+    def __init__(self, urls: Sequence[str]) -> None:
+        self._urls = deque(urls)
+        self._down_until: dict[str, float] = {}
+
+    def take(self, now: float) -> str:
+        """The next one that is not left out; the next one of all if there is none."""
+        for _ in range(len(self._urls)):
+            self._urls.rotate(-1)
+            if self._down_until.get(self._urls[-1], now) <= now:
+                return self._urls[-1]
+        self._urls.rotate(-1)
+        return self._urls[-1]
+
+    def failed(self, url: str, now: float) -> None:
+        self._down_until[url] = now + DOWN_SECONDS
+
+
 class Router:
     """Takes the pairs in turn; a retry of the same request meets another pair and a fresh room."""
 
     def __init__(self, prefills: Sequence[PrefillAddress], decodes: Sequence[str]) -> None:
-        self._prefills = itertools.cycle(prefills)
-        self._decodes = itertools.cycle(decodes)
+        self._addresses = {prefill.url: prefill for prefill in prefills}
+        self._prefills, self._decodes = Turns(list(self._addresses)), Turns(decodes)
         self._all = [*(prefill.url for prefill in prefills), *decodes]
         self._first_decode = decodes[0]
         self._session: aiohttp.ClientSession | None = None
@@ -61,15 +85,22 @@ class Router:
             body: dict[str, Any] = msgspec.json.decode(await request.body(), type=dict[str, Any])
         except msgspec.MsgspecError as error:
             return failure(400, f"invalid request body: {error}")
-        prefill, decode = next(self._prefills), next(self._decodes)
+        now = time.monotonic()
+        prefill = self._addresses[self._prefills.take(now)]
+        decode = self._decodes.take(now)
         body |= {
             "bootstrap_host": prefill.bootstrap_host,
             "bootstrap_port": prefill.bootstrap_port,
             "bootstrap_room": random.randrange(MAX_ROOM),
         }
         content = msgspec.json.encode(body)
-        leg = asyncio.ensure_future(self._prefill(prefill.url + request.url.path, content))
-        answer = asyncio.ensure_future(self._post(decode + request.url.path, content))
+        path = request.url.path
+        leg = asyncio.ensure_future(
+            noting(self._prefills, prefill.url, self._prefill(prefill.url + path, content))
+        )
+        answer = asyncio.ensure_future(
+            noting(self._decodes, decode, self._post(decode + path, content))
+        )
         gone = asyncio.ensure_future(wait_for_disconnect(request.receive))
         try:
             early = await first_word(leg, answer, gone)
@@ -148,6 +179,15 @@ class Router:
                     return Response(await response.read(), response.status)
                 aborted += int((await response.json()).get("aborted", 0))
         return JSONResponse({"aborted": aborted})
+
+
+async def noting(turns: Turns, url: str, call: Awaitable[Result]) -> Result:
+    """Passes on what ``call`` gives; a replica that fails is left out for a while."""
+    try:
+        return await call
+    except aiohttp.ClientError:
+        turns.failed(url, time.monotonic())
+        raise
 
 
 async def first_word(

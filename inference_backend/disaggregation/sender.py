@@ -224,6 +224,7 @@ class Sender:
                 self._step(write.room, SendEvent.COMPUTED)
             elif SendAction.WRITE in self._step(write.room, SendEvent.BEGIN):
                 self._step(write.room, self._write(write, target))
+        target.close()
 
     def _write(self, write: _Write, target: RemotePages) -> SendEvent:
         assert write.move is not None

@@ -8,6 +8,7 @@ from inference_backend.disaggregation.roles import (
     make_decode,
     make_prefill,
 )
+from inference_backend.disaggregation.shared import SharedTransport
 from inference_backend.disaggregation.transport import LocalTransport, Transport
 from inference_backend.engine.engine import Engine
 from inference_backend.errors import ModelUnavailable
@@ -35,6 +36,8 @@ def make_transport(engine: Engine, options: BackendOptions) -> Transport:
     store = engine.runner.store
     if options.transport == "local":
         return LocalTransport(store)
+    if options.transport == "shared":
+        return SharedTransport(store)
     from inference_backend.disaggregation.mooncake import MooncakeTransport  # noqa: PLC0415
 
     return MooncakeTransport(store, options.host)

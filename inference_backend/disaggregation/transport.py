@@ -2,6 +2,7 @@
 
 import threading
 import weakref
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -30,6 +31,10 @@ class RemotePages(Protocol):
 
     def write_tails(self, move: PageMove, ready: "Ready") -> None:
         """The same for the hidden states at the pages' ends."""
+        ...
+
+    def close(self) -> None:
+        """Gives back what only these writes needed. No write is under way."""
         ...
 
 
@@ -92,23 +97,43 @@ class LocalTransport:
             _STORES.pop(self._session, None)
 
 
-class LocalPages:
-    """See ``RemotePages``."""
+class Target(Protocol):
+    """Pages that can be written to; shapes as in ``KvStore``."""
 
-    def __init__(self, source: KvStore, target: KvStore) -> None:
+    @property
+    def words(self) -> Tensor: ...
+
+    @property
+    def tail_hidden(self) -> Tensor: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """Another process's pages, see ``Target``."""
+
+    words: Tensor
+    tail_hidden: Tensor
+
+
+class LocalPages:
+    """Copies within one memory. See ``RemotePages``."""
+
+    def __init__(self, source: KvStore, target: Target) -> None:
         self._source, self._target = source, target
         self._stream: torch.cuda.Stream | None = None
         if source.device.type == "cuda":
             self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
 
     def write(self, layer: int, move: PageMove, ready: Ready) -> None:
+        check_targets(move, self._target.words.shape[1])
         ready.wait(self._stream)
         with torch.inference_mode(), torch.cuda.stream(self._stream):
             own, there = self._rows(move)
             tags = tags_to_write(self._source, layer, move)
-            self._target.heads[layer, there] = tags
-            self._target.data[layer, there] = self._source.data[layer, own]
-            self._target.tails[layer, there] = tags
+            words = self._target.words[layer]
+            words[there, 0] = tags
+            words[there, 1:-1] = self._source.words[layer, own, 1:-1]
+            words[there, -1] = tags
         self._finish()
 
     def write_tails(self, move: PageMove, ready: Ready) -> None:
@@ -117,6 +142,9 @@ class LocalPages:
             own, there = self._rows(move)
             self._target.tail_hidden[there] = self._source.tail_hidden[own]
         self._finish()
+
+    def close(self) -> None:
+        """Nothing was taken."""
 
     def _rows(self, move: PageMove) -> tuple[Tensor, Tensor]:
         device = self._source.device
@@ -128,6 +156,16 @@ class LocalPages:
     def _finish(self) -> None:
         if self._stream is not None:
             self._stream.synchronize()
+
+
+def check_targets(move: PageMove, pages: int) -> None:
+    """A page number beyond the other side's store would be written into its other memory.
+
+    Raises:
+        TransferFailed: an offer names one.
+    """
+    if not all(0 < page < pages for page in move.targets):
+        raise TransferFailed("an offer names pages that the decode side does not have")
 
 
 def tags_to_write(store: KvStore, layer: int, move: PageMove) -> Tensor:

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from inference_backend.engine.decode_inputs import DecodeInputs
 from inference_backend.kv.attention import AttentionBackend
+from inference_backend.kv.page_check import check_end
 from inference_backend.kv.store import KvStore
 from inference_backend.model.transformer import Transformer
 from inference_backend.speculative.proposer import Proposer
@@ -45,6 +46,7 @@ class DecodeStep:
         accepted, tokens = self._verify(logits.view(-1, group.width, logits.shape[1]), inputs)
         if proposer is not None:
             proposer.propose_after_decode(inputs, hidden, accepted, tokens)
+        check_end(self.store, group, has_drafts=proposer is not None)
         return accepted, tokens
 
     def _verify(self, logits: Tensor, inputs: DecodeInputs) -> tuple[Tensor, Tensor]:

@@ -271,6 +271,7 @@ class Engine:
             pages_total=pool.num_pages,
             pages_free=pool.num_free,
             pages_cached=pool.num_cached,
+            pages_retired=pool.num_retired,
             finished_total=totals.finished,
             aborted_total=totals.aborted,
             preemptions_total=self.scheduler.preemptions,

@@ -17,6 +17,7 @@ from inference_backend.engine.scheduler import Chunk, StepPlan
 from inference_backend.engine.sequence import Sequence
 from inference_backend.kv.attention import bind_all
 from inference_backend.kv.group import Group
+from inference_backend.kv.page_check import check_end
 from inference_backend.model.transformer import Attend
 from inference_backend.speculative.verify import SamplingRows, distribution, draw
 
@@ -146,6 +147,8 @@ class Runner:
         sampled = self._sample_first(hidden[[ends[index] - 1 for index in inputs.ended]], inputs)
         if self.proposer is not None:
             self.proposer.propose_after_prefill(inputs, hidden, sampled)
+        for group in inputs.groups:
+            check_end(self.store, group, has_drafts=self.proposer is not None)
         if self.on_layer is not None:
             self.on_layer(self.model.shape.num_layers, chunks)
         tokens, flags = self._read_back(sampled, inputs)

@@ -13,6 +13,7 @@ class EngineSnapshot:
     Attributes:
         pages_cached: pages without a holder that are kept for reuse (not counted in
             ``pages_free``).
+        pages_retired: never used again: a prefill that died may have been writing to them.
         max_context: longest sequence that this engine accepts, in tokens.
         is_alive: the loop runs.
         host: ``None`` without a host tier.
@@ -25,6 +26,7 @@ class EngineSnapshot:
     pages_total: int
     pages_free: int
     pages_cached: int
+    pages_retired: int = 0
     finished_total: int
     aborted_total: int
     preemptions_total: int

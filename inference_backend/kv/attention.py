@@ -50,7 +50,6 @@ class TorchAttention:
             stored = store.data[layer]
             check.before(layer)
             gathered = stored.index_select(0, table).view(count, used, *stored.shape[1:])
-            check.after(layer)
             # [B, P, 2, page, kv_heads, head_dim] -> two of [B, kv_heads, P * page, head_dim]
             keys, values = (gathered[:, :, part].flatten(1, 2).transpose(1, 2) for part in (0, 1))
             # The query heads that share a key head become rows of one product.

@@ -1,7 +1,7 @@
 """Pages as blocks of bytes: a tag, the data, the tag once more.
 
 Whoever writes a page writes the first tag before the data and the last one after it; whoever reads
-checks the last one before reading and the first one after (see ``page_check``).
+checks the last one before reading and the first one afterwards (see ``page_check``).
 """
 
 from collections.abc import Sequence

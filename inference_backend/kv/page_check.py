@@ -1,8 +1,12 @@
-"""Checks the tags of the pages that attention reads, where it reads them.
+"""Checks the tags of the pages that attention reads, so that what was read is what was checked.
 
-The last tag of a page is checked before the page is read: a write that has not ended is seen. The
-first tag is checked after: a write that began meanwhile is seen. On a GPU the kernel of full
-attention does the same itself (``triton_attention``).
+The last tag of a page is checked before the layer reads it: a write that has not ended is seen. The
+first tag is checked once, at the end of the pass, for all layers: a write that began meanwhile is
+seen. Once is enough. A page whose last tag was right is full, and whoever filled it is done; nobody
+else may write to it while the sequence holds it, and whoever does all the same writes the first tag
+before anything else, with the number of another allocation, which is never used twice. So the first
+tag goes from right to wrong during the pass and never back. The price: a write that came after the
+last read and before the end of the pass counts for this step and not for the next one.
 """
 
 from typing import Any, Protocol
@@ -14,8 +18,7 @@ from torch import Tensor
 
 from inference_backend.kv.epochs import MOVER_BITS
 from inference_backend.kv.group import Group
-
-Ints = NDArray[np.int64]
+from inference_backend.kv.store import KvStore
 
 
 class Tagged(Protocol):
@@ -32,9 +35,8 @@ class PageCheck(Protocol):
     def wrote(self, layer: int) -> None:
         """The group's own tokens have been written: tags the pages that they began."""
 
-    def before(self, layer: int) -> None: ...
-
-    def after(self, layer: int) -> None: ...
+    def before(self, layer: int) -> None:
+        """Checks what the layer is about to read."""
 
 
 class NoCheck:
@@ -44,9 +46,6 @@ class NoCheck:
         pass
 
     def before(self, layer: int) -> None:
-        pass
-
-    def after(self, layer: int) -> None:
         pass
 
 
@@ -75,13 +74,7 @@ class TagCheck:
             self._tails[layer, self._begun] = self._tags
 
     def before(self, layer: int) -> None:
-        self._compare(self._tails[layer, self._pages])
-
-    def after(self, layer: int) -> None:
-        self._compare(self._heads[layer, self._pages])
-
-    def _compare(self, tags: Ints) -> None:
-        differs = tags >> MOVER_BITS != self._expected
+        differs = self._tails[layer, self._pages] >> MOVER_BITS != self._expected
         if differs.any():
             self._flags[self._rows[differs]] = 1
 
@@ -110,13 +103,8 @@ class DeviceCheck:
         self._tails[layer].index_copy_(0, self._begun, self._tags)
 
     def before(self, layer: int) -> None:
-        self._compare(self._tails[layer])
-
-    def after(self, layer: int) -> None:
-        self._compare(self._heads[layer])
-
-    def _compare(self, tags: Tensor) -> None:
-        differs = (tags[self._table] >> MOVER_BITS != self._expected) & self._is_read
+        tags = self._tails[layer][self._table]
+        differs = (tags >> MOVER_BITS != self._expected) & self._is_read
         self._flags.bitwise_or_(differs.any(dim=1).to(self._flags.dtype))
 
 
@@ -124,3 +112,33 @@ def page_check(store: Tagged, group: Group) -> PageCheck:
     if group.expected is None:
         return NoCheck()
     return DeviceCheck(store, group) if group.expected.is_cuda else TagCheck(store, group)
+
+
+def check_end(store: KvStore, group: Group, *, has_drafts: bool) -> None:
+    """The end of a pass over the group: nothing that it read has been written over meanwhile.
+
+    Without drafts nobody reads or writes the draft head's layer. With them, the pages that the pass
+    began are left out in that layer: how many of them it reached depends on the drafts that were
+    kept, and nothing but drafts comes from them.
+    """
+    if group.expected is None:
+        return
+    if group.expected.is_cuda:
+        # Triton comes with CUDA builds of torch only.
+        from inference_backend.kv.triton_check import check_heads  # noqa: PLC0415
+
+        check_heads(store, group, has_drafts=has_drafts)
+        return
+    assert group.flags is not None
+    size, first = store.page_size, group.first.numpy()
+    table, expected = group.page_table.numpy(), group.expected.numpy()
+    flags: NDArray[Any] = group.flags.numpy()
+    read = [(-(-(first + group.width) // size), slice(store.num_layers))]
+    if has_drafts:
+        read.append((-(-first // size), slice(store.num_layers, None)))
+    for ends, layers in read:
+        rows, columns = np.nonzero(np.arange(table.shape[1]) < ends[:, None])
+        for part in store.parts:
+            tags = part.heads[layers].numpy()[:, table[rows, columns]]
+            differs = (tags >> MOVER_BITS != expected[rows, columns]).any(axis=0)
+            flags[rows[differs]] = 1

@@ -18,6 +18,7 @@ from inference_backend.model.transformer import Attend
 
 KEYS_A_BLOCK = 64
 ROWS_A_BLOCK = 64
+PAGES_A_BLOCK = 64
 
 
 @triton.jit  # type: ignore[untyped-decorator]
@@ -28,7 +29,10 @@ def _store_kernel(  # type: ignore[no-untyped-def]
     page_table,
     expected,
     words,
+    flags,
     first,
+    tokens,
+    table_blocks,
     width,
     key_stride,
     value_stride,
@@ -40,12 +44,30 @@ def _store_kernel(  # type: ignore[no-untyped-def]
     block_size: tl.constexpr,
     is_checked: tl.constexpr,
     mover_bits: tl.constexpr,
+    table_block: tl.constexpr,
 ):
     """One program a token: copies its key and value (``row_size`` numbers each) into its page.
 
-    A page's first token claims the page: it writes the tags.
+    A page's first token claims the page: it writes the tags. If ``is_checked``, programs beyond the
+    tokens check the last tags of the pages that were begun before, ``table_block`` of a sequence
+    each: attention follows on the same stream, so nothing has been read yet.
     """
     token = tl.program_id(0)
+    if is_checked:  # noqa: SIM102  # a constant: the kernel is made without it
+        if token >= tokens:
+            number = token - tokens
+            sequence = number // table_blocks
+            column = (number % table_blocks) * table_block + tl.arange(0, table_block)
+            is_read = column * page_size < tl.load(first + sequence)
+            place = sequence * table_stride + column
+            page = tl.load(page_table + place, is_read, 0)
+            epoch = tl.load(expected + place, is_read, 0)
+            tag = words + page * word_stride + word_stride - 1
+            last_tag = tl.load(tag, is_read, 0, volatile=True)
+            wrong = is_read & ((last_tag >> mover_bits) != epoch)
+            if tl.max(wrong.to(tl.int32), 0) != 0:
+                tl.store(flags + sequence, 1)
+            return
     sequence = token // width
     position = tl.load(first + sequence) + token % width
     page = tl.load(page_table + sequence * table_stride + position // page_size)
@@ -67,9 +89,6 @@ def _attend_kernel(  # type: ignore[no-untyped-def]
     query,
     data,
     page_table,
-    expected,
-    words,
-    flags,
     first,
     out,
     width,
@@ -77,7 +96,6 @@ def _attend_kernel(  # type: ignore[no-untyped-def]
     out_stride,
     table_stride,
     page_stride,
-    word_stride,
     scale,
     share: tl.constexpr,
     page_size: tl.constexpr,
@@ -85,13 +103,10 @@ def _attend_kernel(  # type: ignore[no-untyped-def]
     head_size: tl.constexpr,
     row_block: tl.constexpr,
     key_block: tl.constexpr,
-    is_checked: tl.constexpr,
-    mover_bits: tl.constexpr,
 ):
     """One program: a block of (token, query head) rows of one sequence that share one key head.
 
     Row ``m`` is token ``m // share`` of the sequence and query head ``m % share`` of the key head.
-    If ``is_checked``, the tags of every page are compared where it is read, see ``page_check``.
     """
     sequence = tl.program_id(0)
     kv_head = tl.program_id(1)
@@ -109,7 +124,6 @@ def _attend_kernel(  # type: ignore[no-untyped-def]
     highest = tl.full([row_block], -1e30, tl.float32)
     total = tl.zeros([row_block], tl.float32)
     summed = tl.zeros([row_block, head_size], tl.float32)
-    wrong = tl.zeros([key_block], tl.int32)
     for start in range(0, limit, key_block):
         position = start + tl.arange(0, key_block)
         is_key = position < limit
@@ -119,12 +133,6 @@ def _attend_kernel(  # type: ignore[no-untyped-def]
             + (position % page_size) * (kv_heads * head_size)
             + kv_head * head_size
         )
-        if is_checked:
-            place = expected + sequence * table_stride + position // page_size
-            epoch = tl.load(place, is_key, 0)
-            tag = words + page * word_stride
-            last_tag = tl.load(tag + word_stride - 1, is_key, 0, volatile=True)
-            wrong |= (is_key & ((last_tag >> mover_bits) != epoch)).to(tl.int32)
         where = data + slot[:, None] + dim[None, :]
         k = tl.load(where, is_key[:, None], 0.0)
         score = tl.dot(q, tl.trans(k), input_precision="ieee") * scale
@@ -138,12 +146,6 @@ def _attend_kernel(  # type: ignore[no-untyped-def]
         summed += tl.dot(weight.to(v.dtype), v, input_precision="ieee")
         total = total * shrink + tl.sum(weight, 1)
         highest = new_highest
-        if is_checked:
-            first_tag = tl.load(tag, is_key, 0, volatile=True)
-            wrong |= (is_key & ((first_tag >> mover_bits) != epoch)).to(tl.int32)
-    if is_checked:  # noqa: SIM102
-        if tl.max(wrong, 0) != 0:
-            tl.store(flags + sequence, 1)
     result = summed / total[:, None]
     target = rows[:, None] * out_stride + head[:, None] * head_size + dim[None, :]
     tl.store(out + target, result.to(out.dtype.element_ty), is_row[:, None])
@@ -161,27 +163,19 @@ class TritonAttention:
     def bind(self, group: Group) -> Attend:
         store, width = self.store, group.width
         count, table_stride = group.page_table.shape[0], group.page_table.stride(0)
-        page_stride, word_stride = store.data.stride(1), store.words.stride(1)
-        is_checked = group.expected is not None
-        # Without the check the kernels do not look at these.
-        expected = group.page_table if group.expected is None else group.expected
-        flags = group.first if group.flags is None else group.flags
+        page_stride = store.data.stride(1)
 
         def attend(layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
             kv_heads, head_dim = key.shape[1:]
             share = query.shape[1] // kv_heads
-            data, words = store.data[layer], store.words[layer]
             _write(key, value, layer, store, group)
             out = torch.empty(query.shape, dtype=query.dtype, device=query.device)
             rows = max(16, min(ROWS_A_BLOCK, triton.next_power_of_2(width * share)))
             grid = (count, kv_heads, triton.cdiv(width * share, rows))
             _launch(_attend_kernel, grid)(
                 query,
-                data,
+                store.data[layer],
                 group.page_table,
-                expected,
-                words,
-                flags,
                 group.first,
                 out,
                 width,
@@ -189,7 +183,6 @@ class TritonAttention:
                 out.stride(0),
                 table_stride,
                 page_stride,
-                word_stride,
                 head_dim**-0.5,
                 share=share,
                 page_size=store.page_size,
@@ -197,8 +190,6 @@ class TritonAttention:
                 head_size=head_dim,
                 row_block=rows,
                 key_block=KEYS_A_BLOCK,
-                is_checked=is_checked,
-                mover_bits=MOVER_BITS,
                 num_warps=4,
             )
             return out
@@ -207,15 +198,23 @@ class TritonAttention:
 
 
 def _write(key: Tensor, value: Tensor, layer: int, store: KvStore, group: Group) -> None:
-    row = key.shape[1] * key.shape[2]
-    _launch(_store_kernel, (key.shape[0],))(
+    """Stores the new keys and values, and checks what is there already, in one launch."""
+    tokens, row = key.shape[0], key.shape[1] * key.shape[2]
+    is_checked = group.expected is not None
+    blocks = triton.cdiv(group.page_table.shape[1], PAGES_A_BLOCK)
+    checks = blocks * group.page_table.shape[0] if is_checked else 0
+    _launch(_store_kernel, (tokens + checks,))(
         key,
         value,
         store.data[layer],
         group.page_table,
+        # Without the check the kernel does not look at these.
         group.page_table if group.expected is None else group.expected,
         store.words[layer],
+        group.first if group.flags is None else group.flags,
         group.first,
+        tokens,
+        blocks,
         group.width,
         key.stride(0),
         value.stride(0),
@@ -225,8 +224,9 @@ def _write(key: Tensor, value: Tensor, layer: int, store: KvStore, group: Group)
         page_size=store.page_size,
         row_size=row,
         block_size=triton.next_power_of_2(row),
-        is_checked=group.expected is not None,
+        is_checked=is_checked,
         mover_bits=MOVER_BITS,
+        table_block=PAGES_A_BLOCK,
         num_warps=2,
     )
 

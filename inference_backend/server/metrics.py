@@ -24,9 +24,10 @@ class Entry(NamedTuple, Generic[Numbers]):
 
 def token_usage(snapshot: EngineSnapshot) -> float:
     """Share of the KV pages that running requests hold; cached pages count as free."""
-    if snapshot.pages_total == 0:
+    usable = snapshot.pages_total - snapshot.pages_retired
+    if usable == 0:
         return 0.0
-    return 1.0 - (snapshot.pages_free + snapshot.pages_cached) / snapshot.pages_total
+    return 1.0 - (snapshot.pages_free + snapshot.pages_cached) / usable
 
 
 def accept_length(snapshot: EngineSnapshot) -> float:
@@ -136,6 +137,12 @@ CATALOG: tuple[Entry[EngineSnapshot], ...] = (
         False,
         "Unused KV pages kept for prefixes.",
         lambda s: s.pages_cached,
+    ),
+    Entry(
+        "specwatch_engine_retired_pages",
+        False,
+        "KV pages out of use for good: a prefill that died may have been writing to them.",
+        lambda s: s.pages_retired,
     ),
     Entry(
         "specwatch_engine_corrupted_requests",

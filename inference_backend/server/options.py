@@ -96,8 +96,10 @@ class BackendOptions:
     transport: str = option(
         "mooncake",
         "how a prefill writes into a decode engine's pages: Mooncake's transfer engine between "
-        "processes and machines, local between engines of one process",
+        "processes and machines, shared memory between processes of one machine (CUDA IPC on one "
+        "GPU), local between engines of one process",
         "mooncake",
+        "shared",
         "local",
     )
     bootstrap_port: int = option(8998, "prefill: port on which decode engines lend their pages")

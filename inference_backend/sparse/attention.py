@@ -87,7 +87,6 @@ class _BoundSparse:
         queries, weights = self._indexer.layer(layer).index_queries(query, self._turns)
         self._index_check.before(layer)
         keys = self._index.data[layer].index_select(0, self._table.reshape(-1))
-        self._index_check.after(layer)
         shape = (self._count, self._width)
         scores = index_scores(
             queries.view(*shape, *queries.shape[1:]),
@@ -104,9 +103,7 @@ class _BoundSparse:
         self._check.wrote(layer)
         self._check.before(layer)
         one_by_one = self._width <= GATHER_WIDTH
-        attended = (self._fetched if one_by_one else self._masked)(layer, query, chosen)
-        self._check.after(layer)
-        return attended
+        return (self._fetched if one_by_one else self._masked)(layer, query, chosen)
 
     def _fetched(self, layer: int, query: Tensor, chosen: Chosen) -> Tensor:
         size, stored = self._store.page_size, self._store.data[layer]

@@ -125,7 +125,7 @@ class Ablation:
                 fleet.check()
                 if not left:
                     raise
-        profile = await _profile(fleet.address)
+        profile = await profile_of(fleet.address)
         return msgspec.structs.replace(asking, asks_sanitizer=True), profile
 
     async def _send(
@@ -182,7 +182,7 @@ class Ablation:
                 loop.remove_signal_handler(number)
 
 
-async def _profile(address: str) -> EngineProfile:
+async def profile_of(address: str) -> EngineProfile:
     """What the engine says about itself.
 
     Raises:

@@ -81,6 +81,7 @@ class RedisStore:
         self._is_written = asyncio.Event()
         self._is_written.set()
         self._writer: asyncio.Task[None] | None = None
+        self._is_refused = False  # the last write
 
     def put_incident(self, incident: Incident) -> None:
         """Keep ``incident`` here and queue it for Redis."""
@@ -94,9 +95,13 @@ class RedisStore:
         self._enqueue(record, is_new=True)
 
     async def incidents(self, wanted: IncidentFilter) -> list[Incident]:
-        """Those wanted, newest first; of this process alone while Redis is away."""
+        """Those wanted, newest first; of this process alone while Redis is away.
+
+        A full Redis is read as ever and takes nothing new: what waits for it is told all the same.
+        """
+        own = await self._local.incidents(wanted)
         found = await self._call(lambda: self._records.incidents(wanted))
-        return await self._local.incidents(wanted) if found is None else found
+        return own if found is None else merged(found, own)[: wanted.limit]
 
     async def incident(self, incident_id: str) -> Incident | None:
         """One incident: this process's own, or another's from Redis."""
@@ -109,10 +114,10 @@ class RedisStore:
         return local or await self._call(lambda: self._records.request(request_id))
 
     def health(self) -> StoreHealth:
-        """What the breaker and the queue say."""
+        """What the breaker and the queue say. A Redis that takes nothing is not up."""
         return StoreHealth(
             "redis",
-            self.breaker.is_up,
+            self.breaker.is_up and not self._is_refused,
             self.breaker.failures,
             self.dropped,
             self._calls,
@@ -165,7 +170,8 @@ class RedisStore:
         finally:  # also when cancelled by close, which then writes what waits
             if written is None:
                 self._waiting.extendleft(reversed(batch))
-        if written is None:
+        self._is_refused = written is None
+        if self._is_refused:
             return False
         if not self._waiting:
             self._has_waiting.clear()
@@ -195,3 +201,9 @@ class RedisStore:
         self._calls += 1
         self._seconds += seconds
         self._slow_calls += seconds > SLOW_CALL_SECONDS
+
+
+def merged(found: list[Incident], own: list[Incident]) -> list[Incident]:
+    """Both, newest first; where one is in both, this process knows it best."""
+    by_id = {one.id: one for one in (*found, *own)}
+    return sorted(by_id.values(), key=lambda one: one.at, reverse=True)

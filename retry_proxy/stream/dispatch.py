@@ -146,13 +146,17 @@ class Dispatch:
             self._response = await self._fleet.upstream.open(
                 "POST",
                 self.replica.address + job.call.route.value,
-                headers=for_upstream(job.client_headers),
+                headers=self._headers(),
                 body=msgspec.json.encode(body),
                 timeout_seconds=job.services.config.first_byte_timeout_seconds,
                 sent=partial(self._prepare, adapter),
             )
         except UpstreamError as error:
             self._end = await self._end_of_open(error)
+
+    def _headers(self) -> Headers:
+        headers, trace = for_upstream(self._job.client_headers), self._record.trace
+        return headers if trace is None else trace.hand_on(headers)
 
     def _prepare(self, adapter: EngineAdapter) -> None:
         """Makes what reads the answer, while the engine works."""

@@ -19,6 +19,7 @@ from retry_proxy.stream.ending import AttemptEnd, EndKind
 from retry_proxy.stream.holdback import HoldBack
 from retry_proxy.stream.running import RunningAttempt
 from retry_proxy.stream.text_tail import TextSink
+from retry_proxy.trace_context import TraceContext
 
 _OUTCOMES = {
     EndKind.COMPLETED: AttemptOutcome.COMPLETED,
@@ -42,12 +43,14 @@ class RequestRecord:
         call: GenerationCall,
         request_id: str,
         hold: HoldBack,
+        trace: TraceContext | None = None,
     ) -> None:
         self.sink = sink
         self.text_sink = text_sink
         self.call = call
         self.request_id = request_id
         self.hold = hold
+        self.trace = trace
         self.started_at = time.time()
         self._started = time.monotonic()
         self.attempt_started: float | None = None
@@ -99,6 +102,7 @@ class RequestRecord:
                 wasted_tokens=self.wasted_tokens,
                 retry_refused=self.retry_refused,
                 client_stall_seconds=self.client_stall_seconds,
+                trace=self.trace,
             )
         )
 
@@ -132,6 +136,7 @@ class AttemptRecord:
         self._started = time.monotonic()
         self._is_hedge = is_hedge
         self.engine = "unknown"
+        self.trace = None if request.trace is None else request.trace.child()
 
     def note_ahead(self) -> None:
         """The client gets this one's answer: what it waited before was for nothing."""
@@ -222,6 +227,8 @@ class AttemptRecord:
                 most_held_bytes=request.hold.most_held_bytes if is_held else 0,
                 recent_steps=recent,
                 steps_quality=quality,
+                trace=self.trace,
+                route=request.call.route.value,
             )
         )
 

@@ -74,8 +74,9 @@ class Relay:
         self._deadline_at = time.monotonic() + services.config.deadline_seconds
         self._adapter: EngineAdapter | None = None  # of the last attempt
         self._last_failure: str | None = None
+        trace = services.begin_trace(client_headers, request_id)
         self._record = RequestRecord(
-            services.sink, services.text_sink, call, request_id, self._answer.hold
+            services.sink, services.text_sink, call, request_id, self._answer.hold, trace
         )
         self._job = Job(
             services, call, request_id, client_headers, self._demand, self._answer, self._record

@@ -11,6 +11,7 @@ from retry_proxy.app import build_app
 from retry_proxy.config import PanelName, ProxyConfig
 from retry_proxy.fleet import Fleet
 from retry_proxy.stream.text_tail import TextSink
+from retry_proxy.trace_context import Tracing
 from tests.fakes.engine import FakeEngine
 from tests.fakes.routes import ALL_ROUTES, CHAT, MESSAGES, RESPONSES, ROUTES, TYPED_ROUTES
 from tests.fakes.sink import RecordingSink
@@ -42,15 +43,17 @@ class Proxy:
 async def proxy_for(*engines: FakeEngine, **options: Any) -> AsyncIterator[Proxy]:
     """A started proxy whose replicas are the engines, in order of preference.
 
-    ``text_sink`` goes to the app, every other option to its configuration. The published rule
-    watches: what the fakes write is no language, and these tests are about what follows a verdict.
+    ``text_sink`` and ``tracing`` go to the app, every other option to its configuration. The
+    published rule watches: what the fakes write is no language, and these tests are about what
+    follows a verdict.
     """
     options.setdefault("panel", PanelName.PUBLISHED)
     text_sink: TextSink | None = options.pop("text_sink", None)
+    tracing: Tracing | None = options.pop("tracing", None)
     sink = RecordingSink()
     config = ProxyConfig(replicas=tuple(engine.address for engine in engines), **options)
     fleet = Fleet(config, sink)
-    app = build_app(config, sink=sink, fleet=fleet, text_sink=text_sink)
+    app = build_app(config, sink=sink, fleet=fleet, text_sink=text_sink, tracing=tracing)
     async with app.router.lifespan_context(app):
         yield Proxy(app, fleet, sink, config)
         await fleet.settle()

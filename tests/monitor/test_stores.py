@@ -208,6 +208,20 @@ async def test_a_key_of_another_type_is_an_outage(server: FakeServer) -> None:
     await store.close()
 
 
+async def test_what_redis_does_not_take_is_told_all_the_same(server: FakeServer) -> None:
+    """A full Redis is read as ever and takes nothing; its old list hid the newest incidents."""
+    other, store = redis_store(server), redis_store(server)
+    await other.start()
+    for number in (1, 3):
+        other.put_incident(incident(number))
+    await other.written()
+    store.put_incident(incident(2))  # nobody writes it
+    assert await store.incidents(ANY) == [incident(3), incident(2), incident(1)]
+    assert await store.incidents(IncidentFilter(limit=1)) == [incident(3)]
+    await other.close()
+    await store.close()
+
+
 async def test_a_server_that_never_answers_costs_one_short_timeout() -> None:
     """With the client's own defaults a stopped server held a call for more than 8 seconds."""
 

@@ -1,6 +1,10 @@
 """The launcher's command line: which replica is given which flags."""
 
-from inference_backend.disaggregation.__main__ import Replica, build_parser, flags_of
+import asyncio
+import sys
+
+from inference_backend.disaggregation.__main__ import build_parser, flags_of
+from inference_backend.disaggregation.supervision import Lives, Replica, Supervised, stop
 
 
 def test_flags_of_one_role_go_to_that_role_alone() -> None:
@@ -18,3 +22,31 @@ def test_flags_of_one_role_go_to_that_role_alone() -> None:
     assert flags_of(options, "decode") == ["--kv-tokens", "32", "--abort-protocol=unsafe"]
     command = Replica("decode", 31000, 31001).command(flags_of(options, "decode"))
     assert command[-3:] == ["--kv-tokens", "32", "--abort-protocol=unsafe"]
+
+
+def test_a_replica_that_ends_again_and_again_is_given_up() -> None:
+    """A long life in between shows that it can be started."""
+    lives = Lives()
+    assert [lives.ended(1.0), lives.ended(1.0)] == [True, True]
+    assert lives.ended(3600.0)
+    assert [lives.ended(1.0) for _ in range(3)] == [True, True, False]
+
+
+async def test_a_killed_replica_is_started_again() -> None:
+    replica = Supervised(
+        Replica("decode", 31000, 31001), [sys.executable, "-c", "import time; time.sleep(600)"]
+    )
+    await replica.start()
+    first = replica.process
+    assert first is not None
+    keeping = asyncio.ensure_future(replica.keep())
+    try:
+        first.kill()
+        async with asyncio.timeout(20):
+            while replica.process is first:  # noqa: ASYNC110  # a process is waited for
+                await asyncio.sleep(0.01)
+        assert replica.is_running
+    finally:
+        keeping.cancel()
+        await stop([replica])
+    assert not replica.is_running

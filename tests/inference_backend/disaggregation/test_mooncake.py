@@ -77,3 +77,18 @@ def test_another_transport_is_refused_in_words() -> None:
     with pytest.raises(TransferFailed, match="uses the transport local, this prefill mooncake"):
         transport.reach(Memory(transport="local", session="x", pages=9))
     transport.close()
+
+
+def test_a_connection_that_ended_leaves_no_memory_registered() -> None:
+    """Each one stages pages in memory of its own. Once that stayed registered: a decode side that
+    came back again and again filled the table, and peers could read what was freed long ago.
+    """
+    transport = mooncake(tiny_engine(pages=8).runner.store)
+    pages = transport.reach(transport.describe())
+    address, size = pages._staging.data_ptr(), pages._staging.nbytes
+    engine = pages._engine
+    assert engine.register_memory(address, size) != 0, "it is registered"
+    pages.close()
+    assert engine.register_memory(address, size) == 0, "it is not registered any more"
+    engine.unregister_memory(address)
+    transport.close()

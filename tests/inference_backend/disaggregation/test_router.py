@@ -14,7 +14,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from inference_backend.disaggregation.router import PrefillAddress, build_router
+from inference_backend.disaggregation.router import (
+    DOWN_SECONDS,
+    PrefillAddress,
+    Turns,
+    build_router,
+)
 
 
 @dataclass
@@ -59,7 +64,9 @@ async def served(app: Starlette) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def routed(prefill: FakeReplica, decode: FakeReplica) -> AsyncIterator[httpx.AsyncClient]:
+async def routed(
+    prefill: FakeReplica, decode: FakeReplica, *, dead_prefills: int = 0
+) -> AsyncIterator[httpx.AsyncClient]:
     def app(replica: FakeReplica) -> Starlette:
         return Starlette(
             routes=[
@@ -71,7 +78,8 @@ async def routed(prefill: FakeReplica, decode: FakeReplica) -> AsyncIterator[htt
 
     async with served(app(prefill)) as prefill.url, served(app(decode)) as decode.url:
         address = PrefillAddress(prefill.url, "10.0.0.7", 8998)
-        router = build_router([address], [decode.url])
+        dead = PrefillAddress("http://127.0.0.1:9", "10.0.0.8", 8998)
+        router = build_router([address, *[dead] * dead_prefills], [decode.url])
         async with served(router) as url, httpx.AsyncClient(base_url=url, timeout=10) as client:
             yield client
 
@@ -138,3 +146,24 @@ async def until(holds: Any) -> None:
     async with asyncio.timeout(5):
         while not holds():  # noqa: ASYNC110  # other tasks are waited for
             await asyncio.sleep(0.01)
+
+
+def test_a_replica_that_could_not_be_reached_is_left_out_for_a_while() -> None:
+    turns = Turns(["a", "b", "c"])
+    assert [turns.take(0.0) for _ in range(4)] == ["a", "b", "c", "a"]
+    turns.failed("b", 0.0)
+    assert [turns.take(1.0) for _ in range(3)] == ["c", "a", "c"]
+    assert {turns.take(DOWN_SECONDS) for _ in range(3)} == {"a", "b", "c"}
+    for name in "abc":
+        turns.failed(name, 10.0)
+    assert {turns.take(10.0) for _ in range(3)} == {"a", "b", "c"}, "better than none"
+
+
+async def test_requests_go_round_a_dead_prefill() -> None:
+    """The first one that meets it fails, the next ones do not."""
+    prefill, decode = open_replica(), open_replica()
+    async with routed(prefill, decode, dead_prefills=1) as client:
+        statuses = [
+            (await client.post("/v1/chat/completions", json={})).status_code for _ in range(6)
+        ]
+    assert sorted(statuses) == [200] * 5 + [503]

@@ -1,0 +1,1 @@
+"""One incident's request again and again, alone and under load: the model or the infrastructure?"""
