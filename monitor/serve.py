@@ -169,8 +169,8 @@ def compose(
         learned=learned,
         api_keys=read_api_keys(config),
         call_sink=recorder,
-        running=running,
         tracing=None if tracer is None else Tracing(config.trace_sample_rate),
+        running=running,
     )
 
 

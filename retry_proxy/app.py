@@ -62,8 +62,8 @@ def build_app(
     learned: Learned | None = None,
     api_keys: ApiKeys | None = None,
     call_sink: CallSink | None = None,
-    running: Running | None = None,
     tracing: Tracing | None = None,
+    running: Running | None = None,
 ) -> FastAPI:
     """Composes the proxy.
 
@@ -73,8 +73,8 @@ def build_app(
         learned: baselines and weights; without them the packaged ones.
         api_keys: needed for everything but the routers, which see to themselves.
         call_sink: sees what is asked for; only while traffic is recorded.
-        running: where the attempts that run can be looked at.
         tracing: how traces begin; without it a client's is passed on as it came.
+        running: where the attempts that run can be looked at.
     """
 
     @asynccontextmanager
@@ -92,7 +92,7 @@ def build_app(
         openapi_url=None,  # the engine's own pages pass through
         redirect_slashes=False,
     )
-    services = build_services(config, sink, fleet, text_sink, learned, call_sink, running, tracing)
+    services = build_services(config, sink, fleet, text_sink, learned, call_sink, tracing, running)
     pass_through = PassThrough(fleet, config.max_body_bytes)
 
     def gated(endpoint: ASGIApp) -> ASGIApp:
@@ -136,8 +136,8 @@ def build_services(
     text_sink: TextSink | None = None,
     learned: Learned | None = None,
     call_sink: CallSink | None = None,
-    running: Running | None = None,
     tracing: Tracing | None = None,
+    running: Running | None = None,
 ) -> Services:
     """What all requests share, from the configuration."""
     return Services(
@@ -158,8 +158,8 @@ def build_services(
         build_panel=PanelBuilder(config, learned or Learned()).build,
         text_sink=text_sink,
         call_sink=call_sink,
-        running=Running() if running is None else running,
         tracing=tracing,
+        running=Running() if running is None else running,
     )
 
 

@@ -27,8 +27,8 @@ class Services:
     build_panel: BuildPanel
     text_sink: TextSink | None = None  # without one no text is kept
     call_sink: CallSink | None = None  # only while traffic is recorded
-    running: Running = field(default_factory=Running)
     tracing: Tracing | None = None
+    running: Running = field(default_factory=Running)
 
     def begin_trace(self, headers: Headers, request_id: str) -> TraceContext | None:
         """The span of a new request, where requests are traced."""
