@@ -73,18 +73,30 @@ async function orderReplica(kind, replica) {
   }
 }
 
+// Settled by what is pressed. The dialog's "close" comes later: the one of an earlier question must
+// not answer this one.
 function isConfirmed(question) {
   const dialog = byId("confirm");
   const before = document.activeElement;
   setText(byId("confirm-text"), question);
-  dialog.returnValue = "no";
   dialog.showModal();
   return new Promise((resolve) => {
-    const settle = () => {
-      before?.focus();
-      resolve(dialog.returnValue === "yes");
+    const settled = new AbortController();
+    const on = (target, type, answer) => {
+      const settle = (event) => {
+        if (type === "close" && dialog.open) return;
+        event.preventDefault();
+        settled.abort();
+        dialog.close();
+        before?.focus();
+        resolve(answer);
+      };
+      target.addEventListener(type, settle, { signal: settled.signal });
     };
-    dialog.addEventListener("close", settle, { once: true });
+    on(byId("confirm-yes"), "click", true);
+    on(byId("confirm-no"), "click", false);
+    on(dialog, "cancel", false);
+    on(dialog, "close", false);
   });
 }
 
