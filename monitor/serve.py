@@ -264,6 +264,7 @@ async def serve(proxy: ProxyConfig, config: MonitorConfig) -> None:
         config.lame_duck_seconds,
     )
     logger.info("watching %s", ", ".join(proxy.replicas))
+    logger.info("the page for people is at http://%s:%s/page", config.host, config.port)
     async with (
         monitor.running(),
         nullcontext() if judge is None else judge.running(),
