@@ -1,12 +1,13 @@
 #!/bin/sh
-# Puts Debian's Prometheus, Alertmanager, Redis, slowhttptest, nginx, HAProxy and libibverbs there for the tests, where that can be done:
+# Puts Debian's Prometheus, Alertmanager, Redis, slowhttptest, nginx, HAProxy, Chromium and libibverbs
+# there for the tests, where that can be done:
 # as root, with apt. Says what is left out elsewhere; with CI=true absence is a failure.
 set -eu
 
 missing=""
 for pair in prometheus:prometheus promtool:prometheus prometheus-alertmanager:prometheus-alertmanager \
   amtool:prometheus-alertmanager redis-server:redis-server slowhttptest:slowhttptest \
-  nginx:nginx-light haproxy:haproxy; do
+  nginx:nginx-light haproxy:haproxy chromium:chromium; do
   command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair##*:}"
 done
 # Mooncake's transfer engine, a Python package, links to it.
@@ -33,6 +34,6 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
   tail -n 5 "$log" >&2
 fi
 
-echo "Left out: the tests of alerts, dashboards, the shared store, slow clients, edges and Mooncake that need" $missing \
+echo "Left out: the tests of alerts, dashboards, the shared store, slow clients, edges, the page and Mooncake that need" $missing \
   "(Debian packages; only root can install them)." >&2
 [ "${CI:-}" != true ]

@@ -29,6 +29,7 @@ from monitor.judge.report import JudgeSource
 from monitor.metrics import Metrics
 from monitor.open_requests import OpenRequests
 from monitor.ports import DetectorErrorSource, ReplicaSource, Store
+from monitor.recent import RecentAttempts
 from monitor.records import (
     Incident,
     IncidentFilter,
@@ -70,6 +71,7 @@ class Monitor:
         self._open = OpenRequests(open_request_limit)
         self.judge: JudgeSource | None = None
         self.acceptance = AcceptanceLog()
+        self.recent = RecentAttempts()
         self.engines = EngineStates()
         self.metrics.registry.register(StoreCollector(self.store))
         self.metrics.registry.register(MemoryCollector())
@@ -153,6 +155,7 @@ class Monitor:
             case AttemptEnded():
                 self.metrics.attempt_ended(event)
                 self.acceptance.take(event)
+                self.recent.take(event)
                 self._keep_attempt(event)
             case RequestEnded():
                 self._end_request(event)

@@ -19,6 +19,7 @@ from detectors.acceptance.baseline import AcceptanceBaseline
 from detectors.acceptance.library import BaselineLibrary
 from monitor.admin_api import build_admin_router
 from monitor.api import build_router
+from monitor.budget_api import build_budget_router
 from monitor.collector import Limits
 from monitor.config_hash import config_info
 from monitor.drain import DrainingServer, Readiness
@@ -30,6 +31,9 @@ from monitor.learned import read_learned
 from monitor.monitor import Monitor
 from monitor.options import MonitorConfig
 from monitor.own_process import measured_lag
+from monitor.page.hub import Hub
+from monitor.page.routes import build_page_router
+from monitor.page.snapshot import PageSources, SnapshotBuilder
 from monitor.ports import Store
 from monitor.store.baselines import RedisBaselines
 from monitor.store.exchange import RedisExchange
@@ -46,6 +50,7 @@ from retry_proxy.config import ProxyConfig
 from retry_proxy.edge import EdgeLimits, edge_protocol
 from retry_proxy.errors import InvalidConfig
 from retry_proxy.fleet import Fleet
+from retry_proxy.stream.running import Running
 from retry_proxy.trace_context import Tracing
 from retry_proxy.watch import Learned
 
@@ -87,12 +92,16 @@ def build_judge(config: MonitorConfig, monitor: Monitor) -> Judge | None:
 def watch(proxy: ProxyConfig, monitor: Monitor, fleet: Fleet) -> None:
     """Has the monitor read what the data plane counts, and what it is allowed."""
     monitor.watch_detectors(fleet.detector_errors, lambda: fleet.detector_time.seconds)
-    limits = Limits(
+    monitor.watch_limits(limits_of(proxy, fleet), fleet, proxy.max_held_bytes)
+
+
+def limits_of(proxy: ProxyConfig, fleet: Fleet) -> Limits:
+    """What the data plane is allowed."""
+    return Limits(
         proxy.max_ejected_share,
         proxy.false_alarm_bound,
         lambda: fleet.budget.left(time.monotonic()),
     )
-    monitor.watch_limits(limits, fleet, proxy.max_held_bytes)
 
 
 def build_scraper(
@@ -142,9 +151,14 @@ def compose(
     """
     learned = learned or read_learned(config)
     monitor.tell_config(config_info(proxy, config, learned))
+    readiness, running = readiness or Readiness(), Running()
+    shown = PageSources(monitor, fleet, running, fleet.budget, limits_of(proxy, fleet))
+    hub = Hub(SnapshotBuilder(shown).build, is_leaving=lambda: readiness.is_draining)
     routers = [
         build_router(monitor, fleet, config.admin_key, readiness),
         build_admin_router(fleet, config.admin_key),
+        build_budget_router(fleet.budget, config.admin_key),
+        build_page_router(hub, config.admin_key),
     ]
     return build_app(
         proxy,
@@ -156,6 +170,7 @@ def compose(
         api_keys=read_api_keys(config),
         call_sink=recorder,
         tracing=None if tracer is None else Tracing(config.trace_sample_rate),
+        running=running,
     )
 
 
@@ -249,6 +264,7 @@ async def serve(proxy: ProxyConfig, config: MonitorConfig) -> None:
         config.lame_duck_seconds,
     )
     logger.info("watching %s", ", ".join(proxy.replicas))
+    logger.info("the page for people is at http://%s:%s/page", config.host, config.port)
     async with (
         monitor.running(),
         nullcontext() if judge is None else judge.running(),

@@ -28,6 +28,7 @@ from retry_proxy.pass_through import PassThrough
 from retry_proxy.services import Services
 from retry_proxy.stream.client import ClientStream
 from retry_proxy.stream.relay import Relay
+from retry_proxy.stream.running import Running
 from retry_proxy.stream.text_tail import TextSink
 from retry_proxy.stream.writer import WRITER, BodyWriter
 from retry_proxy.trace_context import Tracing
@@ -62,6 +63,7 @@ def build_app(
     api_keys: ApiKeys | None = None,
     call_sink: CallSink | None = None,
     tracing: Tracing | None = None,
+    running: Running | None = None,
 ) -> FastAPI:
     """Composes the proxy.
 
@@ -72,6 +74,7 @@ def build_app(
         api_keys: needed for everything but the routers, which see to themselves.
         call_sink: sees what is asked for; only while traffic is recorded.
         tracing: how traces begin; without it a client's is passed on as it came.
+        running: where the attempts that run can be looked at.
     """
 
     @asynccontextmanager
@@ -89,7 +92,7 @@ def build_app(
         openapi_url=None,  # the engine's own pages pass through
         redirect_slashes=False,
     )
-    services = build_services(config, sink, fleet, text_sink, learned, call_sink, tracing)
+    services = build_services(config, sink, fleet, text_sink, learned, call_sink, tracing, running)
     pass_through = PassThrough(fleet, config.max_body_bytes)
 
     def gated(endpoint: ASGIApp) -> ASGIApp:
@@ -134,6 +137,7 @@ def build_services(
     learned: Learned | None = None,
     call_sink: CallSink | None = None,
     tracing: Tracing | None = None,
+    running: Running | None = None,
 ) -> Services:
     """What all requests share, from the configuration."""
     return Services(
@@ -155,6 +159,7 @@ def build_services(
         text_sink=text_sink,
         call_sink=call_sink,
         tracing=tracing,
+        running=Running() if running is None else running,
     )
 
 

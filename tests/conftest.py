@@ -1,6 +1,7 @@
 """What every test may count on."""
 
 import os
+import shutil
 from collections.abc import Callable
 from importlib.util import find_spec
 
@@ -49,8 +50,14 @@ def has_mooncake() -> bool:
     return True
 
 
+def has_chromium() -> bool:
+    """Whether Debian's Chromium is there."""
+    return shutil.which("chromium") is not None or os.environ.get("CI") == "true"
+
+
 NEEDS: dict[str, Callable[[], bool]] = {
     "gpu": has_gpu,
+    "chromium": has_chromium,
     "clients": has_clients,
     "ray": has_ray,
     "mooncake": has_mooncake,

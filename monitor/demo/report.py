@@ -120,9 +120,9 @@ def where_next(proxy: str, incidents: int, metric_lines: Sequence[str], is_kept:
     )
     lines = [
         head,
-        f"  curl {proxy}/api/incidents    → {incidents} incidents",
-        f"  curl {proxy}/api/incidents/ID → one of them, with the story of its request",
-        f"  curl {proxy}/api/replicas",
+        f"  {proxy}/page                  → live streams, replicas and incidents, in a browser",
+        f"  specwatch incidents --from {proxy}  → {incidents} incidents",
+        f"  specwatch explain ID --from {proxy} → one of them, step by step",
         f"  curl {proxy}/metrics          → for example",
         *(f"      {line}" for line in metric_lines),
     ]

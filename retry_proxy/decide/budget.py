@@ -13,14 +13,18 @@ class RetryBudget:
 
     Requests earn ``ratio`` retries each, forgotten with a time constant of ``memory_seconds``;
     beside that ``min_per_second`` retries are allowed, saved for at most one second.
+
+    Attributes:
+        min_per_second: of all proxies together.
     """
 
     def __init__(
         self, *, ratio: float, min_per_second: float, memory_seconds: float = 10.0
     ) -> None:
-        self._ratio = ratio
-        self._whole_floor = min_per_second
-        self._min_per_second = min_per_second
+        self.ratio = ratio
+        self.min_per_second = min_per_second
+        self._proxies = 1
+        self._min_per_second = min_per_second  # this proxy's part
         self._memory_seconds = memory_seconds
         self._earned = 0.0
         self._floor = max(min_per_second, 0.0)
@@ -29,7 +33,7 @@ class RetryBudget:
     def note_request(self, now: float) -> None:
         """A request arrived."""
         self._advance(now)
-        self._earned += self._ratio
+        self._earned += self.ratio
 
     def note_client_retry(self, now: float) -> None:
         """A request arrived that its client repeats: it earns nothing and is paid for, if it can.
@@ -41,7 +45,13 @@ class RetryBudget:
 
     def share_floor(self, proxies: int) -> None:
         """So many proxies send to the same fleet; the floor is for all of them together."""
-        self._min_per_second = self._whole_floor / max(1, proxies)
+        self._proxies = max(1, proxies)
+        self._min_per_second = self.min_per_second / self._proxies
+
+    def change(self, *, ratio: float, min_per_second: float) -> None:
+        """Other bounds from now on; what requests have earned so far stays."""
+        self.ratio, self.min_per_second = ratio, min_per_second
+        self.share_floor(self._proxies)
 
     def can_spend(self, now: float) -> bool:
         """Whether one more retry is within the budget."""

@@ -98,6 +98,11 @@ class Attempt:
         return self._panel.crashed
 
     @property
+    def is_watching(self) -> bool:
+        """Some detector's statistic is past its watch level."""
+        return self._panel.is_watching
+
+    @property
     def final(self) -> FinalCounters | None:
         """The engine's own numbers, once it told them."""
         return self._reader.final

@@ -26,6 +26,7 @@ from retry_proxy.stream.attempt import Attempt
 from retry_proxy.stream.choice_panels import ChoicePanels
 from retry_proxy.stream.ending import AttemptEnd, EndKind, drain
 from retry_proxy.stream.record import RequestRecord, counters_of
+from retry_proxy.stream.running import RunningAttempt
 from retry_proxy.stream.upstream import UpstreamResponse
 
 _WHOLE = ReleasePolicy(ReleaseMode.BUFFER)  # a body is sent as one, so it can always start again
@@ -93,6 +94,7 @@ class Dispatch:
         )
         self._lease = self._fleet.lease(replica, job.demand)
         self._lease.begin()
+        job.services.running.begin(self._rid, self)
         self._attempt: Attempt | None = None
         self._response: UpstreamResponse | None = None
         self._end: AttemptEnd | None = None
@@ -115,6 +117,16 @@ class Dispatch:
         if self._end is not None:
             return self._end.kind is EndKind.REJECTED and not is_busy(self._end.status)
         return self._response is not None
+
+    @property
+    def is_suspect(self) -> bool:
+        """It looks doubtful, or has a verdict."""
+        attempt = self._attempt
+        return attempt is not None and (attempt.verdict is not None or attempt.is_watching)
+
+    def seen(self) -> RunningAttempt:
+        """What it is now, for the monitor."""
+        return self._record.seen(self._attempt)
 
     async def open(self) -> None:
         """Sends it to the engine; returns with the head of the answer, or its failure."""
@@ -208,6 +220,7 @@ class Dispatch:
         self._is_closed = True
         self._stop()
         self._lease.end()
+        self._job.services.running.end(self._rid)
         end, attempt = self._end, self._attempt
         self._record.end(end, attempt)
         if attempt is not None:

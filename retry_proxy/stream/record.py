@@ -1,6 +1,7 @@
 """The books of one request: what each attempt and the request itself came to, told as events."""
 
 import time
+from dataclasses import replace
 
 from retry_proxy.decide.lifecycle import RequestState
 from retry_proxy.engines.adapter import FinalCounters
@@ -16,6 +17,7 @@ from retry_proxy.events import (
 from retry_proxy.stream.attempt import Attempt
 from retry_proxy.stream.ending import AttemptEnd, EndKind
 from retry_proxy.stream.holdback import HoldBack
+from retry_proxy.stream.running import RunningAttempt
 from retry_proxy.stream.text_tail import TextSink
 from retry_proxy.trace_context import TraceContext
 
@@ -141,6 +143,37 @@ class AttemptRecord:
         if self._is_hedge and self._request.attempt_started is not None:
             self._request.lost_seconds += self._started - self._request.attempt_started
             self._request.attempt_started = self._started
+
+    def seen(self, attempt: Attempt | None) -> RunningAttempt:
+        """The attempt while it runs; ``attempt`` is ``None`` until it reached its engine."""
+        request = self._request
+        plain = RunningAttempt(
+            rid=self._rid,
+            request_id=request.request_id,
+            attempt=self._number,
+            replica=self._replica,
+            engine=self.engine,
+            model=request.call.model,
+            started_at=self._started_at,
+            is_hedge=self._is_hedge,
+        )
+        if attempt is None:
+            return plain
+        counters = counters_of(attempt)
+        recent, quality = attempt.steps.recent()
+        hold = request.hold
+        return replace(
+            plain,
+            tokens=attempt.totals.tokens,
+            held_tokens=max(0, hold.attempt_tokens - hold.attempt_released_tokens),
+            steps=counters.steps,
+            drafted=counters.drafted,
+            accepted=counters.accepted,
+            recent_steps=recent,
+            steps_quality=quality,
+            is_watching=attempt.is_watching,
+            kind=None if attempt.verdict is None else attempt.verdict.kind,
+        )
 
     def end(self, end: AttemptEnd | None, attempt: Attempt | None) -> None:
         """The attempt is over; ``end`` is ``None`` if the client left.

@@ -140,6 +140,7 @@ def chunk(rid: str, delta: dict[str, Any], finish: str | None, counters: Counter
 
 REPLICA = web.AppKey("replica", Replica)
 ENGINE = web.AppKey("engine", str)
+STEP_SECONDS = web.AppKey("step_seconds", float)  # a step takes time, so that generations overlap
 
 
 async def chat(request: web.Request) -> web.StreamResponse:
@@ -148,6 +149,9 @@ async def chat(request: web.Request) -> web.StreamResponse:
     rid, limit = body.get("rid", "none"), int(body["max_tokens"])
     replica = request.app[REPLICA]
     damage = replica.begin(rid)
+    step_seconds = request.app[STEP_SECONDS]
+    if damage is not None and replica.plan is not None:
+        step_seconds = replica.plan.get("step_seconds", step_seconds)
     replica.running += 1
     response = web.StreamResponse(headers={"content-type": "text/event-stream"})
     await response.prepare(request)
@@ -164,7 +168,7 @@ async def chat(request: web.Request) -> web.StreamResponse:
                 damage.completion_tokens = counters.tokens
             reason = "length" if counters.tokens == limit else None
             await response.write(chunk(rid, {"content": text}, reason, counters))
-            await asyncio.sleep(0.0005)  # a step takes time, so that generations overlap
+            await asyncio.sleep(step_seconds)
         await response.write(b"data: [DONE]\n\n")
         finish = "length"
     finally:
@@ -220,7 +224,9 @@ async def version(_request: web.Request) -> web.Response:
     return web.json_response({"version": "0.32.0"})
 
 
-def build_app(admin_key: str, engine: str = "sglang") -> web.Application:
+def build_app(
+    admin_key: str, engine: str = "sglang", step_seconds: float = 0.0005
+) -> web.Application:
     """All routes.
 
     Args:
@@ -228,6 +234,7 @@ def build_app(admin_key: str, engine: str = "sglang") -> web.Application:
     """
     app = web.Application()
     app[ENGINE] = engine
+    app[STEP_SECONDS] = step_seconds
     app.router.add_get("/metrics", metrics)
     app[REPLICA] = Replica(admin_key)
     app.router.add_post("/v1/chat/completions", chat)
@@ -250,11 +257,12 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--admin-key", default="")
     parser.add_argument("--engine", choices=("sglang", "vllm"), default="sglang")
+    parser.add_argument("--step-seconds", type=float, default=0.0005)
     parser.add_argument("--fail", action="store_true", help="die while starting")
     arguments = parser.parse_args()
     if arguments.fail:
         raise SystemExit("loading the model failed")
-    app = build_app(arguments.admin_key, arguments.engine)
+    app = build_app(arguments.admin_key, arguments.engine, arguments.step_seconds)
     web.run_app(app, host="127.0.0.1", port=arguments.port, print=None)
 
 

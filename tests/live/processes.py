@@ -13,6 +13,7 @@ import httpx
 
 READY_SECONDS = 30.0
 END_SECONDS = 10.0
+STOP_SECONDS = 120.0
 
 
 def free_port() -> int:
@@ -37,7 +38,13 @@ class Children:
         self.folder = folder
         self._running: list[tuple[str, subprocess.Popen[bytes]]] = []
 
-    def start(self, name: str, command: Sequence[str], ready: Callable[[], bool]) -> None:
+    def start(
+        self,
+        name: str,
+        command: Sequence[str],
+        ready: Callable[[], bool],
+        ready_seconds: float = READY_SECONDS,
+    ) -> None:
         """Starts and waits; a death or a time-out shows the end of its log."""
         log = self.folder / f"{name}.log"
         with log.open("wb") as output:
@@ -50,7 +57,7 @@ class Children:
                 cwd=Path(__file__).parents[2],
             )
         self._running.append((name, child))
-        give_up_at = time.monotonic() + READY_SECONDS
+        give_up_at = time.monotonic() + ready_seconds
         while not ready():
             tail = log.read_text(errors="replace")[-2000:]
             assert child.poll() is None, f"{name} ended with {child.returncode}:\n{tail}"
@@ -60,9 +67,24 @@ class Children:
 
     def kill(self, name: str) -> None:
         """As a machine that fails."""
-        child = next(child for called, child in self._running if called == name)
+        child = self._take(name)
         os.killpg(child.pid, signal.SIGKILL)
         child.wait()
+
+    def stop(self, name: str) -> int:
+        """As an operator does, with patience; its exit status."""
+        child = self._take(name)
+        os.killpg(child.pid, signal.SIGTERM)
+        try:
+            return child.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, signal.SIGKILL)
+            return child.wait()
+
+    def _take(self, name: str) -> subprocess.Popen[bytes]:
+        """It is no longer ours to end."""
+        place = next(n for n, (called, _) in enumerate(self._running) if called == name)
+        return self._running.pop(place)[1]
 
     def end(self) -> None:
         """The last one first: asked, then made to."""

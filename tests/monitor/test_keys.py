@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute
 from monitor.errors import InvalidOptions
 from monitor.monitor import Monitor
 from monitor.options import MonitorConfig
+from monitor.page.routes import page_files
 from monitor.serve import compose, read_api_keys
 from retry_proxy.app import ProxyApp
 from retry_proxy.config import ProxyConfig
@@ -19,8 +20,15 @@ from retry_proxy.fleet import Fleet
 from tests.fakes.asgi_client import start
 from tests.fakes.engine import FakeEngine
 
-OPEN = {("GET", "/health"), ("GET", "/ready")}
-ADMIN = ("/metrics", "/api/replicas", "/api/incidents", "/api/acceptance", "/api/judge")
+OPEN = {("GET", "/health"), ("GET", "/ready")} | {("GET", path) for path in page_files()}
+ADMIN = (
+    "/metrics",
+    "/api/replicas",
+    "/api/incidents",
+    "/api/acceptance",
+    "/api/judge",
+    "/api/budget",
+)
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
 # The engine's, which passes through.
 OTHERS = (
@@ -74,7 +82,7 @@ def templates(routes: Iterable[BaseRoute]) -> Iterator[str]:
 async def test_every_route_is_refused_without_a_key(tmp_path: Path) -> None:
     async with application(tmp_path) as app:
         paths = paths_of(app)
-        assert {*ADMIN, "/v1/messages", "/x", "/api/replicas/drain"} <= set(paths)
+        assert {*ADMIN, "/api/live", "/v1/messages", "/x", "/api/replicas/drain"} <= set(paths)
         asked = [(method, path) for path in paths for method in METHODS]
         got = {one: await status(app, *one) for one in asked}
         wrong = {one: await status(app, *one, key="wrong") for one in asked}

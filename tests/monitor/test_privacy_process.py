@@ -67,6 +67,7 @@ async def test_the_canary_is_nowhere_but_in_the_answers(tmp_path: Path, level: s
     assert CANARY not in log
 
 
+LIVE = "/api/live"
 PAGES = (
     "/metrics",
     "/api/incidents?limit=1000",
@@ -74,11 +75,15 @@ PAGES = (
     "/api/acceptance",
     "/api/judge",
     "/ready",
+    "/api/budget",
+    LIVE,
 )
 
 
 async def page(session: aiohttp.ClientSession, front: str, path: str) -> str:
-    """One of the monitor's."""
+    """One of the monitor's; of what is pushed, the first event."""
     async with session.get(f"{front}{path}", headers=ADMIN) as response:
         assert response.status == 200, path
+        if path == LIVE:
+            return (await response.content.readuntil(b"\n\n")).decode()
         return await response.text()

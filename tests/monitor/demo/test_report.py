@@ -85,6 +85,7 @@ def test_the_sentence_is_honest() -> None:
 def test_where_next(is_kept: bool) -> None:
     """Addresses that can be pasted."""
     text = drawn(where_next("http://127.0.0.1:1", 7, ["specwatch_x 1.0"], is_kept))
-    assert "curl http://127.0.0.1:1/api/incidents" in text
+    assert "http://127.0.0.1:1/page " in text
+    assert "specwatch incidents --from http://127.0.0.1:1 " in text
     assert "7 incidents" in text
     assert "specwatch_x 1.0" in text
