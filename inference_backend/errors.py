@@ -4,6 +4,7 @@ BackendError
 ├── InvalidRequest      the client's fault: HTTP 400
 ├── EngineBusy          the waiting queue is full: HTTP 503
 ├── EngineStopped       the engine is shutting down or its loop died: HTTP 503
+├── RanksLost           a rank of a parallel prefill is gone; the engine turns it into the next one
 ├── TransferFailed      prefill and decode could not hand the cache over: HTTP 503
 └── ModelUnavailable    weights or tokenizer missing, or of no supported kind; it says what to do
 """
@@ -27,6 +28,10 @@ class EngineStopped(BackendError):
 
 class TransferFailed(BackendError):
     """The KV cache of a request could not be handed over; another pair may do better."""
+
+
+class RanksLost(BackendError):
+    """A rank of a parallel prefill died or fell silent: what was being computed is lost."""
 
 
 class ModelUnavailable(BackendError):

@@ -42,6 +42,12 @@ WITHOUT_TORCH = (
     "hicache/host_index.py",
     "hicache/load.py",
     "hicache/tier.py",
+    "parallel/accounting.py",
+    "parallel/batch.py",
+    "parallel/cost.py",
+    "parallel/owners.py",
+    "parallel/schedule.py",
+    "parallel/shares.py",
 )
 
 

@@ -2,6 +2,7 @@
 
 import threading
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -71,11 +72,19 @@ _STORES: "weakref.WeakValueDictionary[str, KvStore]" = weakref.WeakValueDictiona
 _LOCK = threading.Lock()
 
 
-class LocalTransport:
-    """Between engines of one process: a copy by the sender's thread, on CUDA on its own stream."""
+def same(layer: int) -> int:
+    """A store that has all layers has each under its own number."""
+    return layer
 
-    def __init__(self, store: KvStore) -> None:
-        self._store = store
+
+class LocalTransport:
+    """Between engines of one process: a copy by the sender's thread, on CUDA on its own stream.
+
+    ``place``: where a layer lies in ``store``, if not all are there.
+    """
+
+    def __init__(self, store: KvStore, place: Callable[[int], int] = same) -> None:
+        self._store, self._place = store, place
         self._session = f"local-{id(store):x}"
         with _LOCK:
             _STORES[self._session] = store
@@ -90,7 +99,7 @@ class LocalTransport:
             raise TransferFailed(
                 f"the transport local reaches engines of this process only, not {memory.session}"
             )
-        return LocalPages(self._store, other)
+        return LocalPages(self._store, other, self._place)
 
     def close(self) -> None:
         with _LOCK:
@@ -118,8 +127,8 @@ class Mapped:
 class LocalPages:
     """Copies within one memory. See ``RemotePages``."""
 
-    def __init__(self, source: KvStore, target: Target) -> None:
-        self._source, self._target = source, target
+    def __init__(self, source: KvStore, target: Target, place: Callable[[int], int] = same) -> None:
+        self._source, self._target, self._place = source, target, place
         self._stream: torch.cuda.Stream | None = None
         if source.device.type == "cuda":
             self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
@@ -129,10 +138,11 @@ class LocalPages:
         ready.wait(self._stream)
         with torch.inference_mode(), torch.cuda.stream(self._stream):
             own, there = self._rows(move)
-            tags = tags_to_write(self._source, layer, move)
+            place = self._place(layer)
+            tags = tags_to_write(self._source, place, move)
             words = self._target.words[layer]
             words[there, 0] = tags
-            words[there, 1:-1] = self._source.words[layer, own, 1:-1]
+            words[there, 1:-1] = self._source.words[place, own, 1:-1]
             words[there, -1] = tags
         self._finish()
 

@@ -66,6 +66,18 @@ def assemble(
     attention = _attention(store, indexer, options.index_topk, readiness)
     if weight.device.type == "cuda" and options.cuda_graphs:
         model.ops = compiled()
+    return assemble_around(model, head, options, store, attention, readiness)
+
+
+def assemble_around(
+    model: Transformer,
+    head: LoadedHead | None,
+    options: EngineOptions,
+    store: KvStore,
+    attention: AttentionBackend,
+    readiness: LoadReadiness,
+) -> Engine:
+    """As ``assemble``, with a cache and an attention of one's own."""
     proposer = None
     if head is not None and options.num_drafts > 0:
         pack(head.head)
@@ -80,7 +92,7 @@ def assemble(
             options.draft_vocabulary,
         )
     pack(model)
-    cache = PageCache(num_pages, options.page_size)
+    cache = PageCache(store.num_pages, options.page_size)
     # A step verifies D drafts beyond the last token; if all are kept, the next D are drafted
     # behind them.
     lookahead = 2 * options.num_drafts if proposer else 0
@@ -89,8 +101,8 @@ def assemble(
     engine = Engine(
         scheduler,
         runner,
-        shape.max_context - lookahead - 1,
-        frozenset(shape.eos_token_ids),
+        model.shape.max_context - lookahead - 1,
+        frozenset(model.shape.eos_token_ids),
         _inspection(store, cache, options, runner.num_drafts),
     )
     if host_pages := options.host_kv_tokens // options.page_size:
@@ -120,13 +132,13 @@ def _runner(step: DecodeStep, cache: PageCache, options: EngineOptions) -> Runne
 def _attention(
     store: KvStore, indexer: Indexer | None, topk: int, readiness: Readiness
 ) -> AttentionBackend:
-    full = _full_attention(store)
+    full = full_attention(store)
     if indexer is None:
         return ReadyAttention(full, readiness)
     return SparseAttention(store, full, indexer, topk, readiness)
 
 
-def _full_attention(store: KvStore) -> AttentionBackend:
+def full_attention(store: KvStore) -> AttentionBackend:
     if store.device.type != "cuda":
         return TorchAttention(store)
     # Triton comes with CUDA builds of torch only.

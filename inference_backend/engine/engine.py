@@ -4,10 +4,8 @@ Single-threaded; ``service`` gives it a thread.
 """
 
 import copy
-from collections.abc import Iterable
-from contextlib import AbstractContextManager, nullcontext
-
-import torch
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 
 from inference_backend.engine.faults import FaultInjector, FaultPlan, FaultRecord
 from inference_backend.engine.inspection import Inspection
@@ -19,7 +17,7 @@ from inference_backend.engine.scheduler import Chunk, Scheduler, StepPlan, lease
 from inference_backend.engine.sequence import Sequence, accept_tokens, make_sequence
 from inference_backend.engine.snapshot import EngineSnapshot
 from inference_backend.engine.totals import Totals
-from inference_backend.errors import InvalidRequest
+from inference_backend.errors import InvalidRequest, RanksLost
 from inference_backend.hicache.host_cache import HostCache
 from inference_backend.kv.labels import Corruption
 from inference_backend.kv.sanitizer import SanitizerRecord
@@ -46,6 +44,8 @@ class Engine:
         self.mailbox = Mailbox()
         self.partner: Partner | None = None
         self.host: HostCache | None = None
+        self.computes_prompts_only = False
+        self.on_ranks_lost: Callable[[], None] = lambda: None
         self._sequences: dict[str, Sequence] = {}
         self._ended: list[StepOutput] = []
         self._is_blocked = False
@@ -68,6 +68,8 @@ class Engine:
         prompt, new = len(request.prompt_ids), request.sampling.max_new_tokens
         if prompt == 0:
             raise InvalidRequest("the prompt is empty")
+        if new > 1 and self.computes_prompts_only:
+            raise InvalidRequest("this engine computes prompts only: max_new_tokens must be 1")
         if prompt + new > self.max_context:
             raise InvalidRequest(
                 f"the prompt has {prompt} tokens and max_new_tokens is {new}: "
@@ -156,16 +158,6 @@ class Engine:
                 message = f"its cache could not be loaded from host memory ({reason})"
                 self._ended.append(self._abort(sequence, message, is_transfer_failure=True))
 
-    def own_stream(self) -> AbstractContextManager[object]:
-        """A CUDA stream for the calling thread, so that two engines on a GPU do not wait for one
-        another; nothing on a CPU.
-        """
-        device = self.runner.store.device
-        if device.type != "cuda":
-            return nullcontext()
-        torch.cuda.synchronize(device)  # what made the engine ran on another stream
-        return torch.cuda.stream(torch.cuda.Stream(device))  # type: ignore[no-untyped-call]
-
     def running_ids(self) -> list[str]:
         return list(self._sequences)
 
@@ -180,13 +172,24 @@ class Engine:
             return self._take_ended()
         if self.host is not None:
             self.host.begin(leases_of(plan.chunks))
-        result = self.runner.run(plan)
+        try:
+            result = self.runner.run(plan)
+        except RanksLost as error:
+            return self._take_ended() + self._lose_ranks(str(error))
         doomed = self.inspection.inspect(plan, result) if self.inspection else []
         ended = [self._abort(sequence, CORRUPTED) for sequence in doomed]
         self._end_unloaded()
         self._advance(plan)
         taken = [self._take(each) for each in result.emitted if not each.sequence.is_over]
         return self._take_ended() + ended + taken
+
+    def _lose_ranks(self, message: str) -> list[StepOutput]:
+        """Nobody has all of the cache any more: what runs ends, what waits is computed anew."""
+        lost = list(self.scheduler.running)
+        ended = [self._abort(each, message, is_transfer_failure=True) for each in lost]
+        self.scheduler.cache.prefix.clear()
+        self.on_ranks_lost()
+        return ended
 
     def _take_ended(self) -> list[StepOutput]:
         ended, self._ended = self._ended, []

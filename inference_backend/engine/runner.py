@@ -47,6 +47,10 @@ OnLayer = Callable[[int, list[Chunk]], None]
 """Called when a layer of these chunks is in the cache; the draft head's layer is the last."""
 
 
+RunPrompts = Callable[[PrefillInputs, Tensor, list[Chunk]], Tensor]
+"""``(inputs, positions [N], chunks) -> states [N, hidden]``: the target over chunks of prompts."""
+
+
 Reading = Callable[[list[Chunk]], AbstractContextManager[None]]
 """Entered around the pass over these chunks, whose pages may still be on their way."""
 
@@ -74,6 +78,7 @@ class Runner:
         self.num_drafts = self.proposer.num_drafts if self.proposer else 0
         self._tables, self.run_step, self.is_checked = tables, run_step, is_checked
         self.on_layer: OnLayer | None = None
+        self.run_prompts: RunPrompts = self._run_prompts
         self.reading: Reading = lambda _: contextlib.nullcontext()
 
     @torch.inference_mode()
@@ -140,8 +145,7 @@ class Runner:
         positions = torch.cat([group.positions() for group in inputs.groups])
         size = self.store.page_size
         pages = torch.cat([group.pages(group.positions(), size) for group in inputs.groups])
-        attend = self._told(bind_all(self.attention, inputs.groups), chunks)
-        hidden = self.model(inputs.token_ids, positions, attend)
+        hidden = self.run_prompts(inputs, positions, chunks)
         self.store.keep_tails(hidden, pages, positions)
         ends = list(accumulate(group.width for group in inputs.groups))
         sampled = self._sample_first(hidden[[ends[index] - 1 for index in inputs.ended]], inputs)
@@ -159,6 +163,11 @@ class Runner:
         result.flagged.extend(
             chunk.sequence for chunk, is_flagged in zip(chunks, flags, strict=True) if is_flagged
         )
+
+    def _run_prompts(self, inputs: PrefillInputs, positions: Tensor, chunks: list[Chunk]) -> Tensor:
+        attend = self._told(bind_all(self.attention, inputs.groups), chunks)
+        states: Tensor = self.model(inputs.token_ids, positions, attend)
+        return states
 
     def _told(self, attend: Attend, chunks: list[Chunk]) -> Attend:
         """The same, and ``on_layer`` hears of each layer as soon as it is in the cache."""

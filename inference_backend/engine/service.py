@@ -10,6 +10,7 @@ from typing import Protocol
 
 from inference_backend.engine.engine import Engine
 from inference_backend.engine.faults import FaultPlan, FaultRecord
+from inference_backend.engine.own_stream import own_stream
 from inference_backend.engine.request import GenerationRequest, StepOutput
 from inference_backend.engine.snapshot import EngineSnapshot
 from inference_backend.errors import (
@@ -176,7 +177,7 @@ class EngineService:
         A failing step ends the service: a cache in an unknown state must not answer anybody.
         """
         try:
-            with self._engine.own_stream():
+            with own_stream(self._engine.runner.store.device):
                 while self._wait_for_work():
                     self._deliver(self._engine.step())
         except Exception:

@@ -1,7 +1,7 @@
 """The host tier in the engine: begins loads, lets attention wait for them, ends what failed."""
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from inference_backend.hicache.host_store import HostStore
 from inference_backend.hicache.load import HostLoad
@@ -14,18 +14,40 @@ from inference_backend.kv.store import KvStore
 
 
 class HostCache:
-    """The engine's thread only."""
+    """The engine's thread only.
+
+    Attributes:
+        on_save, on_load: told of each copy out, page and slot, and of each load begun.
+    """
 
     def __init__(
         self, store: KvStore, cache: PageCache, num_slots: int, readiness: LoadReadiness
     ) -> None:
-        self.store, self.readiness = HostStore(store, num_slots), readiness
-        self.tier = HostTier(num_slots, self.store.save)
-        self.loader = Loader(self.store)
+        self.readiness = readiness
+        self.on_save: Callable[[int, int], None] = lambda page, slot: None
+        self.on_load: Callable[[HostLoad], None] = lambda load: None
         self.loaded_pages = self.failed_loads = 0
-        self._cache = cache
+        self._device, self._cache = store, cache
         self._active: list[HostLoad] = []
-        cache.tier = self.tier
+        self._begin_empty(num_slots)
+
+    def _begin_empty(self, num_slots: int) -> None:
+        self.store = HostStore(self._device, num_slots)
+        self.tier = HostTier(num_slots, self._save)
+        self.loader = Loader(self.store)
+        self._cache.tier = self.tier
+
+    def restart(self) -> None:
+        """The device's pages are other ones, and empty: so are the slots."""
+        on_over = self.loader.on_over
+        self.loader.close()
+        self.settle()
+        self._begin_empty(self.tier.index.num_slots)
+        self.loader.on_over = on_over
+
+    def _save(self, page: int, slot: int) -> None:
+        self.store.save(page, slot)
+        self.on_save(page, slot)
 
     def begin(self, leases: Iterable[Lease]) -> None:
         """Starts the loads of leases whose first tokens are to be computed now."""
@@ -46,6 +68,7 @@ class HostCache:
         )
         self._active.append(load)
         self.loader.submit(load)
+        self.on_load(load)
         return load
 
     @contextlib.contextmanager

@@ -51,6 +51,11 @@ class Epochs:
             del self._owners[next(iter(self._owners))]
         return self._last
 
+    @property
+    def last(self) -> int:
+        """The newest allocation of all."""
+        return self._last
+
     def current(self, page: int) -> int:
         return self._current[page]
 

@@ -133,9 +133,9 @@ def check_end(store: KvStore, group: Group, *, has_drafts: bool) -> None:
     size, first = store.page_size, group.first.numpy()
     table, expected = group.page_table.numpy(), group.expected.numpy()
     flags: NDArray[Any] = group.flags.numpy()
-    read = [(-(-(first + group.width) // size), slice(store.num_layers))]
+    read = [(-(-(first + group.width) // size), slice(store.target_layers))]
     if has_drafts:
-        read.append((-(-first // size), slice(store.num_layers, None)))
+        read.append((-(-first // size), slice(store.target_layers, None)))
     for ends, layers in read:
         rows, columns = np.nonzero(np.arange(table.shape[1]) < ends[:, None])
         for part in store.parts:

@@ -66,3 +66,9 @@ class PrefixIndex:
             if not siblings:
                 del self._followers[key[0]]
             doomed += self._followers.get(current, ())
+
+    def clear(self) -> None:
+        """Forgets all pages: their content is gone."""
+        self._children.clear()
+        self._keys.clear()
+        self._followers.clear()

@@ -1,6 +1,7 @@
 """The tensors of the paged KV cache. Which page is whose is not known here."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -10,8 +11,23 @@ from inference_backend.kv.epochs import Mover, tag_of
 from inference_backend.model.shape import LlamaShape
 
 
+@dataclass(frozen=True, slots=True)
+class KeptLayers:
+    """What of a model's cache one store keeps, where several share it; see ``parallel``.
+
+    Attributes:
+        kv: how many layers; those of the target first.
+        index: how many of the target.
+        has_tails: the states that the draft head continues from are here.
+    """
+
+    kv: int
+    index: int
+    has_tails: bool
+
+
 class KvStore:
-    """Keys and values of all layers, the draft head's layer last.
+    """Keys and values of all layers (unless ``kept`` says otherwise), the draft head's layer last.
 
     Pages lie in blocks with tags, see ``blocks``; the index cache of sparse attention has its own.
 
@@ -36,21 +52,29 @@ class KvStore:
         device: torch.device,
         dtype: torch.dtype,
         index_dim: int | None = None,
+        kept: KeptLayers | None = None,
     ) -> None:
         self.num_layers, self.num_pages, self.page_size = shape.num_layers, num_pages, page_size
-        self.device = device
-        page_shape = (2, page_size, shape.num_kv_heads, shape.head_dim)
-        kv = PagedBlocks(shape.num_layers + 1, num_pages, page_size, page_shape, device, dtype)
+        self.device, self._dtype = device, dtype
+        self._shape, self._index_dim = shape, index_dim
+        self.allocate(kept or KeptLayers(shape.num_layers + 1, shape.num_layers, has_tails=True))
+
+    def allocate(self, kept: KeptLayers) -> None:
+        """Makes the tensors, empty; those that there were are dropped."""
+        self.target_layers = kept.index
+        shape, pages, size = self._shape, self.num_pages, self.page_size
+        page_shape = (2, size, shape.num_kv_heads, shape.head_dim)
+        kv = PagedBlocks(kept.kv, pages, size, page_shape, self.device, self._dtype)
         self.kv, self.blocks, self.data, self.words = kv, kv.blocks, kv.data, kv.words
         self.heads, self.tails = kv.heads, kv.tails
         self.index: PagedBlocks | None = None
-        if index_dim is not None:
-            index_shape = (page_size, index_dim)
-            self.index = PagedBlocks(
-                shape.num_layers, num_pages, page_size, index_shape, device, dtype
-            )
+        if self._index_dim is not None:
+            index_shape = (size, self._index_dim)
+            self.index = PagedBlocks(kept.index, pages, size, index_shape, self.device, self._dtype)
         self.tail_hidden = torch.zeros(
-            (num_pages + 2, shape.hidden_size), device=device, dtype=dtype
+            (pages + 2, shape.hidden_size if kept.has_tails else 0),
+            device=self.device,
+            dtype=self._dtype,
         )
 
     def write(self, layer: int, pages: Tensor, offsets: Tensor, key: Tensor, value: Tensor) -> None:

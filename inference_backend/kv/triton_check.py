@@ -59,7 +59,7 @@ def _heads_kernel(  # type: ignore[no-untyped-def]
 
 def check_heads(store: KvStore, group: Group, *, has_drafts: bool) -> None:
     """Sets the flags of sequences with a page whose first tag is not what they rely on."""
-    layers = store.num_layers + has_drafts
+    layers = store.target_layers + has_drafts
     for part in store.parts:
         _check_part(part, min(layers, part.words.shape[0]), store, group)
 
@@ -79,7 +79,7 @@ def _check_part(part: PagedBlocks, layers: int, store: KvStore, group: Group) ->
         part.words.stride(0),
         part.words.stride(1),
         layers,
-        store.num_layers,
+        store.target_layers,
         page_size=store.page_size,
         page_block=PAGES_A_BLOCK,
         layer_block=LAYERS_A_BLOCK,

@@ -43,7 +43,7 @@ class SparseAttention:
 
     def bind(self, group: Group) -> Attend:
         store, readiness = self.store, self.readiness
-        full, some = self.full.bind(group), _BoundSparse(self, group)
+        full, some = self.full.bind(group), BoundSparse(self, group)
 
         def attend(layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
             if layer < store.num_layers:
@@ -59,8 +59,11 @@ class SparseAttention:
         return attend
 
 
-class _BoundSparse:
-    """The layers' steps for one group."""
+class BoundSparse:
+    """The layers' steps for one group.
+
+    A layer lies in the store under its own number, unless ``choose`` is told another ``place``.
+    """
 
     def __init__(self, attention: SparseAttention, group: Group) -> None:
         store = self._store = attention.store
@@ -82,11 +85,12 @@ class _BoundSparse:
         self._store.write_index(layer, self._pages, self._offsets, keys)
         self._index_check.wrote(layer)
 
-    def choose(self, layer: int, query: Tensor) -> Chosen:
+    def choose(self, layer: int, query: Tensor, place: int | None = None) -> Chosen:
         """Keys for every row: positions ``[B, width, topk]``."""
+        place = layer if place is None else place
         queries, weights = self._indexer.layer(layer).index_queries(query, self._turns)
-        self._index_check.before(layer)
-        keys = self._index.data[layer].index_select(0, self._table.reshape(-1))
+        self._index_check.before(place)
+        keys = self._index.data[place].index_select(0, self._table.reshape(-1))
         shape = (self._count, self._width)
         scores = index_scores(
             queries.view(*shape, *queries.shape[1:]),

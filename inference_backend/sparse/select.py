@@ -11,6 +11,11 @@ FORCED_FIRST = 1
 FORCED_RECENT = 32
 """So are the last tokens, the query's own among them: text is mostly continued from there."""
 
+TIE_STEP = 1e-30
+"""Many scores are exactly 0, as every head's relu can be. The later of such keys wins, however long
+the row: else ranks that compute different rows of a prompt would choose otherwise than one alone.
+"""
+
 
 class Chosen(NamedTuple):
     """Positions ``[..., k]`` of the chosen keys in no order, and which of them are real.
@@ -33,6 +38,7 @@ def choose(scores: Tensor, positions: Tensor, topk: int) -> Chosen:
     is_forced = (keys < FORCED_FIRST) | (keys > own - FORCED_RECENT)
     # Scores that are not a number (a cache that holds anything) must not choose the future.
     scores = torch.nan_to_num(scores.float(), nan=0.0, posinf=1e30, neginf=-1e30)
+    scores = scores + keys * TIE_STEP
     scores = scores.clamp(-1e30, 1e30).masked_fill(is_forced, 1e31)
     scores = scores.masked_fill(keys > own, float("-inf"))
     best = scores.topk(min(topk, scores.shape[-1]), dim=-1, sorted=False)
