@@ -65,7 +65,7 @@ class Leader:
 
     Attributes:
         engine: computes prompts only; decoding is another engine's.
-        on_regroup: called when the ranks have met anew.
+        on_regroup: called before the ranks meet anew: until then, everybody's cache is what it was.
     """
 
     def __init__(
@@ -124,6 +124,7 @@ class Leader:
             RanksLost: they do not manage to.
         """
         self._moves.clear()
+        self.on_regroup()
         for _ in range(MAX_MEETINGS):
             self.rank.leave()
             self._generation += 1
@@ -137,7 +138,6 @@ class Leader:
             log.warning("%d ranks go on", len(self.members))
             if self.engine.host is not None:
                 self.engine.host.restart()
-            self.on_regroup()
             return
         raise RanksLost("the ranks that are left do not find one another")
 
