@@ -11,6 +11,7 @@ from ipaddress import ip_address
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, HTTPException, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
 from monitor.ports import FleetOrders
@@ -84,7 +85,10 @@ def gated_route(gate: Callable[[Request], None]) -> type[APIRoute]:
             async def handle_gated(request: Request) -> Response:
                 gate(request)
                 _check_length(request)
-                return await handle(request)
+                try:
+                    return await handle(request)
+                except RequestValidationError as error:
+                    raise HTTPException(422, in_words(error)) from error
 
             return handle_gated
 
@@ -114,6 +118,16 @@ def _endpoint(fleet: FleetOrders, order: Order) -> Callable[[str], Awaitable[Res
         return Response(status_code=204)
 
     return give
+
+
+def in_words(error: RequestValidationError) -> str:
+    """What is wrong with a request, without what it said.
+
+    FastAPI's own answer quotes the value, and breaks where that is ``NaN`` or ``Infinity``: its
+    reader takes them, its writer does not.
+    """
+    told = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+    return "; ".join(told)
 
 
 def _check_length(request: Request) -> None:
