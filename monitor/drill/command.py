@@ -11,6 +11,7 @@ import typer
 
 from monitor.drill.chain import Chain, Seen
 from monitor.drill.run import DrillOptions, drill
+from monitor.ending import fail
 from monitor.errors import DrillFailed, InvalidOptions
 
 DEFAULT = DrillOptions("", "", "")
@@ -80,8 +81,7 @@ def drill_command(
         check(options, is_sure=yes)
         chain = asyncio.run(until_signal(options))
     except (InvalidOptions, DrillFailed) as error:
-        typer.secho(f"specwatch: {error}", err=True, fg="red")
-        raise typer.Exit(2) from error
+        raise fail(error) from error
     except (KeyboardInterrupt, asyncio.CancelledError) as error:
         typer.secho("Stopped; the fault is off.", err=True)
         raise typer.Exit(INTERRUPTED) from error

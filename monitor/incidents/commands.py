@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from detectors.verdict import AnomalyKind
+from monitor.ending import fail
 from monitor.errors import MonitorError
 from monitor.incidents.explain import explanation
 from monitor.incidents.listing import as_line, incident_table
@@ -54,12 +55,6 @@ def output() -> Console:
     """Standard output; wide enough where nobody's terminal limits it."""
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=_LEAST_WIDTH)
-
-
-def fail(error: Exception) -> typer.Exit:
-    """Tell the error in one line and end with status 2."""
-    typer.secho(f"specwatch: {error}", err=True, fg="red")
-    return typer.Exit(2)
 
 
 def tell_unreadable(count: int) -> None:

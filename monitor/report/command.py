@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from detectors.verdict import AnomalyKind
+from monitor.ending import fail
 from monitor.errors import MonitorError
-from monitor.incidents.commands import LOCAL, AdminKey, Where, fail, tell_unreadable
+from monitor.incidents.commands import LOCAL, AdminKey, Where, tell_unreadable
 from monitor.incidents.since import parse_since
 from monitor.incidents.sources import open_source
 from monitor.offline.progress import with_progress

@@ -11,9 +11,10 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
+from monitor.ending import fail
 from monitor.errors import IncidentsUnavailable, MonitorError
 from monitor.incidents.client import MonitorClient
-from monitor.incidents.commands import LOCAL, AdminKey, fail, output
+from monitor.incidents.commands import LOCAL, AdminKey, output
 from monitor.incidents.reading import read_page
 from monitor.top.reading import Look, read_counts, read_engines, read_replicas
 from monitor.top.screen import View, screen
