@@ -7,13 +7,13 @@ drained, not removed: the list would bring it back.
 from collections.abc import Awaitable, Callable, Coroutine
 from hashlib import sha256
 from hmac import compare_digest
-from ipaddress import ip_address
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
+from monitor.addresses import is_loopback
 from monitor.ports import FleetOrders
 from retry_proxy.errors import RefusedAddress, UnknownReplica
 from retry_proxy.fleet.roster import Order
@@ -154,13 +154,4 @@ def _is_local(request: Request) -> bool:
         return False
     client = request.client
     host = request.url.hostname or ""
-    return client is not None and _is_loopback(client.host) and _is_loopback(host)
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return client is not None and is_loopback(client.host) and is_loopback(host)
