@@ -5,7 +5,7 @@ import contextlib
 import json
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from monitor.cli import app
 from monitor.demo.process import Command, Stack
 from monitor.drill.chain import ALWAYS, Chain, Link, Seen, wanted_links
 from monitor.drill.run import DrillOptions, drill
+from monitor.drill.targets import Alertmanager, Backend, Prometheus, Proxy
 from monitor.errors import DrillFailed
 from tests.fakes.engine import FakeEngine
 from tests.monitor.drill.alarms import FakeAlarms, serving
@@ -119,6 +120,35 @@ async def test_a_fault_that_is_on_already_is_somebody_elses(ground: Ground) -> N
     assert (await ground.faults())["plan"] == plan
 
 
+@pytest.mark.parametrize(
+    "page", ["{}", "[]", "<html>", "null", "\xff", '{"data": {"result": [{}]}}']
+)
+async def test_a_target_that_is_something_else_is_told(page: str) -> None:
+    """Two addresses that were mixed up ended the drill with a traceback."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(body=page.encode("latin-1"))
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    async with serving_app(app) as address, aiohttp.ClientSession() as session:
+        backend, proxy = Backend(session, "backend", address), Proxy(session, "proxy", address)
+        prometheus = Prometheus(session, "Prometheus", address)
+        looks: list[Callable[[], Awaitable[object]]] = [
+            backend.check,
+            backend.damaged,
+            proxy.replicas,
+            lambda: proxy.incidents("a"),
+            lambda: prometheus.anomalies("a"),
+            prometheus.firing,
+        ]
+        if page != "[]":  # no alerts
+            looks.append(Alertmanager(session, "Alertmanager", address).active)
+        for look in looks:
+            with pytest.raises(DrillFailed, match=r"not what a|no `specwatch backend`"):
+                await look()
+
+
 async def test_what_is_no_drill_backend_is_refused(ground: Ground) -> None:
     """An engine of another kind, one behind no proxy, a wrong key, nobody."""
     async with FakeEngine(is_stock=True) as stock:
@@ -132,6 +162,18 @@ async def test_what_is_no_drill_backend_is_refused(ground: Ground) -> None:
         await ground.run(replica="http://10.0.0.1:1")
     faults = await ground.faults()
     assert (faults["plan"], faults["records"]) == (None, [])
+
+
+@asynccontextmanager
+async def serving_app(app: web.Application) -> AsyncIterator[str]:
+    """The address of an application."""
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
 
 
 @asynccontextmanager
@@ -153,14 +195,8 @@ async def slow_to_heal(ground: Ground) -> AsyncIterator[tuple[str, asyncio.Event
 
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", pass_on)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}", has_begun
-    finally:
-        await runner.cleanup()
+    async with serving_app(app) as address:
+        yield address, has_begun
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
