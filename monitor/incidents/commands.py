@@ -13,7 +13,7 @@ from monitor.errors import MonitorError
 from monitor.incidents.explain import explanation
 from monitor.incidents.listing import as_line, incident_table
 from monitor.incidents.since import parse_since
-from monitor.incidents.sources import find_incident, open_source
+from monitor.incidents.sources import MOST, find_incident, open_source
 from monitor.records import IncidentFilter
 
 LOCAL = "http://127.0.0.1:30000"
@@ -63,6 +63,13 @@ def tell_unreadable(count: int) -> None:
         typer.secho(f"specwatch: {count} unreadable, left out", err=True, fg="yellow")
 
 
+def tell_cut(where: str, found: int, limit: int) -> None:
+    """That a monitor may have more than it tells at once, on standard error."""
+    if found == MOST < limit and where.startswith(("http://", "https://")):
+        told = f"the newest {MOST:,}: a monitor tells no more at once; --from redis://… does"
+        typer.secho(f"specwatch: {told}", err=True, fg="yellow")
+
+
 def incidents_command(
     kind: Annotated[AnomalyKind | None, typer.Option(help="Only of this kind.")] = None,
     replica: Annotated[str | None, typer.Option(help="Only of this replica's address.")] = None,
@@ -88,6 +95,7 @@ def incidents_command(
     except MonitorError as error:
         raise fail(error) from error
     tell_unreadable(loaded.unreadable)
+    tell_cut(where, len(loaded.incidents), limit)
     if as_json:
         for one in loaded.incidents:
             sys.stdout.write(f"{as_line(one)}\n")
