@@ -63,6 +63,8 @@ Then see `/metrics`, `/api/incidents`, `/api/replicas`, `/health` and `/ready`.
 
 RECORD_HELP = """`specwatch serve --record TRACE`: the proxy, and a record of its traffic.
 
+**Examples**
+
     specwatch record trace.jsonl --replica http://10.0.0.1:30000
 
 A line for each request, as in Mooncake's traces and with more fields: arrival, token counts,

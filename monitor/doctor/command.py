@@ -20,6 +20,8 @@ from retry_proxy.stream.sockets import SocketUpstream
 
 HELP = f"""Asks replicas what they are and what they can tell the detectors.
 
+**Examples**
+
     specwatch doctor http://10.0.0.1:30000 http://10.0.0.2:30000
 
 Engine and version, the acceptance signal, missing metrics, whether an abort ends a generation, and

@@ -19,6 +19,8 @@ INTERRUPTED = 130
 
 HELP = """Damages generations on purpose and shows that the alarm chain works, end to end.
 
+**Examples**
+
     export SPECWATCH_BACKEND_KEY=…
     specwatch drill --proxy http://127.0.0.1:30000 --backend http://127.0.0.1:30001 \\
         --prometheus http://127.0.0.1:9090 --alertmanager http://127.0.0.1:9093

@@ -35,6 +35,8 @@ _LEAST_WIDTH = 150  # for what is not a terminal: nothing is cut there
 
 INCIDENTS_HELP = """Answers that were found sick, newest first.
 
+**Examples**
+
     specwatch incidents --since 1h --kind garbled
     specwatch incidents --from redis://10.0.0.9:6379/0 --json > incidents.jsonl
 
@@ -42,6 +44,8 @@ INCIDENTS_HELP = """Answers that were found sick, newest first.
 `specwatch report` read such files. Then: `specwatch explain ID`.
 """
 EXPLAIN_HELP = """One incident: what was seen step by step, why it was stopped, what was done then.
+
+**Examples**
 
     specwatch explain 5f0c
     specwatch explain 5f0c --from incidents.jsonl

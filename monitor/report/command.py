@@ -20,6 +20,8 @@ from monitor.report.page import MOST_ARTICLES, build_articles, page
 
 HELP = """Incidents of a while as one HTML file, to send around: it loads nothing and runs nothing.
 
+**Examples**
+
     specwatch report --html report.html --since 1d
     specwatch report --html report.html --from incidents.jsonl
 

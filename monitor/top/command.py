@@ -22,6 +22,8 @@ from monitor.top.window import Window
 
 HELP = """The fleet live in the terminal: replicas, streams, anomalies, acceptance, incidents.
 
+**Examples**
+
     specwatch top --from http://10.0.0.8:30000
     specwatch top --once                       # prints it and ends, for scripts
 

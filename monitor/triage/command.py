@@ -20,6 +20,8 @@ from monitor.triage.run import Triage, run_triage
 
 HELP = """Sends one incident's request again, alone and under load, and says what is to blame.
 
+**Examples**
+
     specwatch triage INCIDENT --request body.json
 
 **The request** is not stored with incidents (no text is, and what `--capture-text` keeps is of the
