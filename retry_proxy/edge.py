@@ -39,7 +39,7 @@ class EdgeLimits:
     head_bytes: int = 32 * 1024
     target_bytes: int = 8 * 1024
     headers: int = 100
-    receive_timeout_seconds: float = 20.0
+    receive_timeout_seconds: float = 10.0
 
 
 class Refused(Exception):

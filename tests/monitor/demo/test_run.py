@@ -58,7 +58,7 @@ async def test_the_exit_status_tells_whether_the_protection_held(
     assert process.returncode == status, text
     assert sentence in text
     assert "answers that ended on damaged cache" in text
-    assert "/api/incidents" in text
+    assert "specwatch incidents --from http://127.0.0.1:" in text
     assert marked_processes(mark) == []
 
 
