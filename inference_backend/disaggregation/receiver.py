@@ -67,7 +67,7 @@ class Receiver:
 
     def pending(self, sequence: Sequence) -> Iterable[int]:
         """Places whose pages are on their way."""
-        lent = self._lent.get(sequence.request.room or -1)
+        lent = self._lent_to(sequence)
         if lent is None or lent.lease is not sequence.lease:
             return ()
         return range(lent.lease.reused, lent.end)
@@ -75,11 +75,17 @@ class Receiver:
     def lend(self, sequence: Sequence, lease: Lease) -> None:
         """Offers all full pages of the prompt that were not found here.
 
-        The last token's page stays: the decode side computes at least that token itself.
+        The last token's page stays: the decode side computes at least that token itself. A room
+        that another request has is refused.
         """
         end = (len(sequence.tokens) - 1) // self._cache.page_size
         room = sequence.request.room
         assert room is not None
+        if room in self._lent:  # the client's choice of a number must not cost the other's pages
+            sequence.lease = None
+            self._cache.close(lease)
+            self._on_failed(sequence, f"another request has bootstrap_room {room}")
+            return
         lent = _Lent(sequence, lease, max(end, lease.reused))
         places = slice(lease.reused, lent.end)
         offer = Offer(
@@ -92,8 +98,14 @@ class Receiver:
 
     def request_over(self, sequence: Sequence, abort_message: str | None) -> None:
         """See ``engine.partner.Partner``."""
-        if sequence.request.room is not None:
+        if self._lent_to(sequence) is not None:
+            assert sequence.request.room is not None
             self.on_event(sequence.request.room, LoanEvent.CANCEL, abort_message or "")
+
+    def _lent_to(self, sequence: Sequence) -> _Lent | None:
+        room = sequence.request.room
+        lent = None if room is None else self._lent.get(room)
+        return lent if lent is not None and lent.sequence is sequence else None
 
     def on_event(
         self, room: int, event: LoanEvent, message: str = "", *, is_tainted: bool = False

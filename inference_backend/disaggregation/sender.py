@@ -122,16 +122,22 @@ class Sender:
         writes.put(None)
 
     def offer(self, offer: Offer, writes: Writes, say: Say) -> None:
-        """Decode lends pages for a room."""
+        """Decode lends pages for a room; if another has the room, nothing is written there."""
         with self._lock:
-            if offer.room not in self._ended:
+            is_taken = offer.room in self._rooms
+            if not is_taken and offer.room not in self._ended:
                 self._rooms[offer.room] = _Room(offer, writes, say)
+        if is_taken:
+            message = f"another decode side uses bootstrap_room {offer.room}"
+            say(Report(room=offer.room, event="failed", message=message))
 
     def abort(self, room: int, say: Say) -> None:
         """Decode asks for its pages back. An unknown room was never written for: that is safe."""
         with self._lock:
-            known = room in self._rooms
-            self._end(room)
+            found = self._rooms.get(room)
+            known = found is not None and found.say is say  # another decode's is not this one's
+            if known or found is None:
+                self._end(room)
         if known:
             self._step(room, SendEvent.ABORT)
         else:
@@ -143,11 +149,14 @@ class Sender:
         """The prefill's own request for a room has come.
 
         Raises:
-            TransferFailed: decode has given the room up, or it does not know it.
+            TransferFailed: decode has given the room up, or does not know it, or another request
+                has it.
         """
         with self._lock:
             if room in self._ended or room not in self._rooms:
                 raise TransferFailed(f"the decode side has given up bootstrap_room {room}")
+            if self._rooms[room].request_id is not None:
+                raise TransferFailed(f"another request has bootstrap_room {room}")
             self._rooms[room].request_id = request_id
 
     def expire(self, room: int) -> None:
@@ -235,7 +244,7 @@ class Sender:
                 target.write_tails(write.move, write.ready)
         except Exception as error:  # whatever it was: nobody knows what has arrived
             log.warning("transfer for room %d: %s", write.room, error)
-            self._set_message(write.room, str(error))
+            self._set_message(write.room, str(error) or type(error).__name__)
             return SendEvent.BREAK
         return SendEvent.END
 

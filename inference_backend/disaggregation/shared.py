@@ -8,6 +8,7 @@ handle are sent instead. The CUDA side compiles nowhere in the tests and was not
 
 import base64
 import re
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 
 from inference_backend.disaggregation.messages import Memory
-from inference_backend.disaggregation.transport import LocalPages, Mapped
+from inference_backend.disaggregation.transport import LocalPages, Mapped, same
 from inference_backend.errors import TransferFailed
 from inference_backend.kv.store import KvStore
 
@@ -43,14 +44,18 @@ class Handles(msgspec.Struct, frozen=True):
 
 
 class SharedTransport:
-    """One process's end. The store's memory becomes shared; its tensors stay valid."""
+    """One process's end.
 
-    def __init__(self, store: KvStore) -> None:
-        self._store = store
-        self._handles = Handles(share(store.blocks), share(store.tail_hidden))
+    ``place``: where a layer lies in ``store``, if not all are there. It can then only write.
+    """
+
+    def __init__(self, store: KvStore, place: Callable[[int], int] = same) -> None:
+        self._store, self._place = store, place
 
     def describe(self) -> Memory:
-        session = msgspec.json.encode(self._handles).decode()
+        """The store's memory becomes shared; its tensors stay valid."""
+        handles = Handles(share(self._store.blocks), share(self._store.tail_hidden))
+        session = msgspec.json.encode(handles).decode()
         return Memory(transport=NAME, session=session, pages=self._store.blocks.shape[1])
 
     def reach(self, memory: Memory) -> LocalPages:
@@ -61,14 +66,12 @@ class SharedTransport:
         store = self._store
         try:
             handles = msgspec.json.decode(memory.session, type=Handles)
-            shape = (store.blocks.shape[0], memory.pages, store.blocks.shape[2])
+            shape = (store.num_layers + 1, memory.pages, store.blocks.shape[2])
             blocks = mapped(handles.blocks, store.blocks, shape)
-            tails = mapped(
-                handles.tails, store.tail_hidden, (memory.pages + 1, store.tail_hidden.shape[1])
-            )
+            tails = mapped(handles.tails, store.tail_hidden, (memory.pages + 1, store.hidden_size))
         except (RuntimeError, ValueError, TypeError, msgspec.MsgspecError) as error:
             raise TransferFailed(f"the decode side's memory cannot be mapped: {error}") from error
-        return LocalPages(store, Mapped(blocks.view(torch.int64), tails))
+        return LocalPages(store, Mapped(blocks.view(torch.int64), tails), self._place)
 
     def close(self) -> None:
         """The memory goes when both processes are gone."""

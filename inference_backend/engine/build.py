@@ -20,7 +20,6 @@ from inference_backend.kv.sanitizer import KvSanitizer, SanitizerMode
 from inference_backend.kv.store import KvStore
 from inference_backend.model.elementwise import compiled
 from inference_backend.model.packed import pack
-from inference_backend.model.shape import LlamaShape
 from inference_backend.model.transformer import Transformer, build_transformer
 from inference_backend.model.weights import LoadedWeights
 from inference_backend.sparse.attention import SparseAttention
@@ -37,14 +36,36 @@ def build_engine(weights: LoadedWeights, options: EngineOptions) -> Engine:
         ModelUnavailable: the options do not fit the model or the machine.
     """
     options = settle(options, weights.config)
+    model, indexer = build_target(weights, options)
+    return assemble(model, load_draft(weights, options), options, indexer)
+
+
+def build_target(
+    weights: LoadedWeights, options: EngineOptions
+) -> tuple[Transformer, Indexer | None]:
+    """The model, and the indexer of sparse attention. ``options`` must be settled.
+
+    Raises:
+        ModelUnavailable: there is no indexer for this model.
+    """
     device, dtype = torch.device(options.device), DTYPES[options.dtype]
     model = build_transformer(weights.config, weights.tensors, device, dtype)
-    head = _load_head(weights.config, options, device, dtype)
-    indexer = None
-    if options.is_sparse:
-        path = find_indexer(weights.config, options.indexer)
-        indexer = load_indexer(path, weights.config, device, dtype)
-    return assemble(model, head, options, indexer)
+    if not options.is_sparse:
+        return model, None
+    path = find_indexer(weights.config, options.indexer)
+    return model, load_indexer(path, weights.config, device, dtype)
+
+
+def load_draft(weights: LoadedWeights, options: EngineOptions) -> LoadedHead | None:
+    """The draft head, unless speculation is off or there is none for this model.
+
+    ``options`` must be settled.
+    """
+    if options.num_drafts == 0:
+        return None
+    path = find_head(weights.config, options.draft_head)
+    device, dtype = torch.device(options.device), DTYPES[options.dtype]
+    return None if path is None else load_head(path, weights.config, device, dtype)
 
 
 def assemble(
@@ -145,13 +166,3 @@ def full_attention(store: KvStore) -> AttentionBackend:
     from inference_backend.kv.triton_attention import TritonAttention  # noqa: PLC0415
 
     return TritonAttention(store)
-
-
-def _load_head(
-    shape: LlamaShape, options: EngineOptions, device: torch.device, dtype: torch.dtype
-) -> LoadedHead | None:
-    """The draft head, unless speculation is off or there is none for this model."""
-    if options.num_drafts == 0:
-        return None
-    path = find_head(shape, options.draft_head)
-    return None if path is None else load_head(path, shape, device, dtype)

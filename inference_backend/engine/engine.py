@@ -15,7 +15,7 @@ from inference_backend.engine.request import FinishReason, GenerationRequest, St
 from inference_backend.engine.runner import Emitted, Runner
 from inference_backend.engine.scheduler import Chunk, Scheduler, StepPlan, leases_of
 from inference_backend.engine.sequence import Sequence, accept_tokens, make_sequence
-from inference_backend.engine.snapshot import EngineSnapshot
+from inference_backend.engine.snapshot import EngineSnapshot, RankNumbers
 from inference_backend.engine.totals import Totals
 from inference_backend.errors import InvalidRequest, RanksLost
 from inference_backend.hicache.host_cache import HostCache
@@ -46,6 +46,7 @@ class Engine:
         self.host: HostCache | None = None
         self.computes_prompts_only = False
         self.on_ranks_lost: Callable[[], None] = lambda: None
+        self.ranks: Callable[[], RankNumbers | None] = lambda: None
         self._sequences: dict[str, Sequence] = {}
         self._ended: list[StepOutput] = []
         self._is_blocked = False
@@ -288,6 +289,7 @@ class Engine:
             max_context=self.max_context,
             is_alive=is_alive,
             host=None if self.host is None else self.host.numbers(),
+            ranks=self.ranks(),
             corrupted_tokens_total=self._corrupted_tokens(),
             corrupted_generations_total=(
                 self.inspection.sanitizer.generations if self.inspection else 0

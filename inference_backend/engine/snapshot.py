@@ -6,6 +6,14 @@ from inference_backend.hicache.numbers import HostNumbers
 from inference_backend.kv.labels import Corruption
 
 
+@dataclass(frozen=True, slots=True)
+class RankNumbers:
+    """Ranks that compute prompts together: who is left of those that began."""
+
+    left: int
+    started: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSnapshot:
     """Gauges, and totals since the start.
@@ -17,6 +25,7 @@ class EngineSnapshot:
         max_context: longest sequence that this engine accepts, in tokens.
         is_alive: the loop runs.
         host: ``None`` without a host tier.
+        ranks: ``None`` for an engine that computes alone.
         corrupted_tokens_total: tokens by the sanitizer's kinds; empty if it is off.
         corrupted_generations_total: generations that had any.
     """
@@ -42,3 +51,4 @@ class EngineSnapshot:
     corrupted_tokens_total: dict[Corruption, int] = field(default_factory=dict)
     corrupted_generations_total: int = 0
     host: HostNumbers | None = None
+    ranks: RankNumbers | None = None

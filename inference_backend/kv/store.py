@@ -55,7 +55,7 @@ class KvStore:
         kept: KeptLayers | None = None,
     ) -> None:
         self.num_layers, self.num_pages, self.page_size = shape.num_layers, num_pages, page_size
-        self.device, self._dtype = device, dtype
+        self.device, self.hidden_size, self._dtype = device, shape.hidden_size, dtype
         self._shape, self._index_dim = shape, index_dim
         self.allocate(kept or KeptLayers(shape.num_layers + 1, shape.num_layers, has_tails=True))
 

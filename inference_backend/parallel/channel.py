@@ -75,15 +75,23 @@ class GroupChannel:
     Args:
         store: where the ranks find each other.
         timeout_seconds: how long an operation may take before its rank counts as lost.
+        host: the address that gloo listens on; left to itself it takes the host name's, on which
+            others can reach it.
     """
 
     def __init__(
-        self, store: Store, rank: int, ranks: int, backend: str, timeout_seconds: float
+        self,
+        store: Store,
+        rank: int,
+        ranks: int,
+        backend: str,
+        timeout_seconds: float,
+        host: str = "127.0.0.1",
     ) -> None:
         self.rank, self.ranks = rank, ranks
         timeout = timedelta(seconds=timeout_seconds)
         try:
-            self._group = _make_group(store, rank, ranks, backend, timeout)
+            self._group = _make_group(store, rank, ranks, backend, timeout, host)
         except RuntimeError as error:
             raise RanksLost(f"the ranks do not find one another: {_short(error)}") from error
 
@@ -127,9 +135,15 @@ class AloneChannel:
         pass
 
 
-def _make_group(store: Store, rank: int, ranks: int, backend: str, timeout: timedelta) -> Any:
+def _make_group(
+    store: Store, rank: int, ranks: int, backend: str, timeout: timedelta, host: str
+) -> Any:
     if backend == "gloo":
-        return dist.ProcessGroupGloo(store, rank, ranks, timeout)
+        gloo: Any = dist.ProcessGroupGloo
+        settings = gloo._Options()
+        settings._timeout = timeout
+        settings._devices = [gloo.create_device(hostname=host)]
+        return gloo(store, rank, ranks, settings)
     options = dist.ProcessGroupNCCL.Options()
     options._timeout = timeout
     return dist.ProcessGroupNCCL(store, rank, ranks, options)

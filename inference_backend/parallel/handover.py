@@ -7,6 +7,8 @@ says about writes under way stays true.
 
 import logging
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import msgspec
@@ -29,7 +31,13 @@ log = logging.getLogger(__name__)
 STOP = "stop"
 
 
-class Ask(msgspec.Struct, frozen=True):
+class Forget(msgspec.Struct, frozen=True, tag="forget"):
+    """A decode side is gone: its memory, which may be mapped here, is given back. No answer."""
+
+    session: str
+
+
+class Ask(msgspec.Struct, frozen=True, tag="ask"):
     """A write that its owner is asked for.
 
     Attributes:
@@ -85,7 +93,11 @@ class OwnerSends:
         self._thread.start()
 
     def stop(self, timeout_seconds: float = 5.0) -> None:
-        """After the write that is under way, if there is one."""
+        """After the write that is under way, if there is one.
+
+        Not over a store's connection, on which the thread's waiting keeps this word back: a process
+        simply ends.
+        """
         self._is_stopping = True
         self._store.set(self._key(), STOP)
         self._thread.join(timeout_seconds)
@@ -104,8 +116,12 @@ class OwnerSends:
             asked = self._store.get(self._key())
             if asked == STOP.encode():
                 break
-            self._answer(msgspec.json.decode(asked, type=Ask), self._answered)
             self._store.delete_key(self._key())
+            told = msgspec.json.decode(asked, type=Ask | Forget)
+            if isinstance(told, Ask):
+                self._answer(told, self._answered)
+            elif (target := self._reached.pop(told.session, None)) is not None:
+                target.close()
             self._answered += 1
         for target in self._reached.values():
             target.close()
@@ -155,13 +171,28 @@ class OwnersTransport:
         leader.on_regroup = self._lose
 
     def _lose(self) -> None:
-        """What was computed so far is gone, on all ranks."""
+        """What was computed so far goes, on all ranks. Told before it does: see ``check``."""
         self._lost_epoch = self._leader.engine.scheduler.cache.epochs.last
 
     def check(self, move: PageMove) -> None:
-        """Raises ``TransferFailed`` if the sources were lost."""
+        """Before and after the sources are read, by any thread.
+
+        Empty pages bear no tag, which to a reader means that nobody writes any.
+
+        Raises:
+            TransferFailed: the sources were lost.
+        """
         if min(move.source_epochs) <= self._lost_epoch:
             raise TransferFailed("what was to be sent was lost with a rank")
+
+    @contextmanager
+    def reading(self, move: PageMove) -> Iterator[None]:
+        """Raises ``TransferFailed`` if the sources were lost before or meanwhile."""
+        self.check(move)
+        try:
+            yield
+        finally:
+            self.check(move)
 
     def describe(self) -> Memory:
         return self._own.describe()
@@ -174,7 +205,8 @@ class OwnersTransport:
 
     def owner(self, layer: int) -> int:
         """Its number when all began. The draft head's layer is the first rank's."""
-        return self._leader.members[self._rank.owner(layer)]
+        members = self._leader.members  # once: they may meet anew now
+        return members[self._rank.owner_among(len(members), layer)]
 
     def after(self, on_layer: OnLayer) -> OnLayer:
         """What the first rank's runner has to call in place of ``on_layer``."""
@@ -202,18 +234,28 @@ class OwnersTransport:
             move.targets,
             move.target_epochs,
         )
-        with self._lock:
-            number = self._asked.get(name, 0)
-            self._asked[name] = number + 1
-            self._store.set(f"ask/{name}/{number}", msgspec.json.encode(ask).decode())
-        key = f"answer/{name}/{number}"
+        key = f"answer/{name}/{self._tell(name, ask)}"
         try:
             self._store.wait([key], timedelta(seconds=2 * self._rank.options.timeout_seconds))
         except dist.DistStoreError as error:
             raise TransferFailed(f"rank {name} does not answer") from error
         said = self._store.get(key).decode().removeprefix("!")
+        self._store.delete_key(key)
         if said:
             raise TransferFailed(f"rank {name}: {said}")
+
+    def forget(self, memory: Memory) -> None:
+        """Nobody writes there any more."""
+        for name in self._leader.members[1:]:
+            self._tell(name, Forget(memory.session))
+
+    def _tell(self, name: int, told: Ask | Forget) -> int:
+        """Its number: what a rank is told is done in turn."""
+        with self._lock:
+            number = self._asked.get(name, 0)
+            self._asked[name] = number + 1
+            self._store.set(f"ask/{name}/{number}", msgspec.json.encode(told).decode())
+        return number
 
 
 class OwnersPages:
@@ -223,18 +265,20 @@ class OwnersPages:
         self._transport, self._memory, self._own = transport, memory, own
 
     def write(self, layer: int, move: PageMove, ready: Ready) -> None:
-        self._transport.check(move)
-        name = self._transport.owner(layer)
-        if name == 0:
-            self._own.write(layer, move, ready)
-        else:
-            self._transport.ask(self._memory, name, layer, move)
+        with self._transport.reading(move):
+            name = self._transport.owner(layer)
+            if name == 0:
+                self._own.write(layer, move, ready)
+            else:
+                self._transport.ask(self._memory, name, layer, move)
 
     def write_tails(self, move: PageMove, ready: Ready) -> None:
-        self._own.write_tails(move, ready)
+        with self._transport.reading(move):
+            self._own.write_tails(move, ready)
 
     def close(self) -> None:
         self._own.close()
+        self._transport.forget(self._memory)
 
 
 def local_transport(rank: Rank) -> LocalTransport:

@@ -12,6 +12,7 @@ from inference_backend.engine.decode_inputs import PrefillInputs
 from inference_backend.engine.engine import Engine
 from inference_backend.engine.options import EngineOptions
 from inference_backend.engine.scheduler import Chunk
+from inference_backend.engine.snapshot import RankNumbers
 from inference_backend.errors import RanksLost
 from inference_backend.hicache.load import HostLoad
 from inference_backend.hicache.readiness import LoadReadiness
@@ -64,23 +65,28 @@ class Leader:
 
     Attributes:
         engine: computes prompts only; decoding is another engine's.
-        on_regroup: called when the ranks have met anew.
+        on_regroup: called before the ranks meet anew: until then, everybody's cache is what it was.
     """
 
     def __init__(
         self, engine: Engine, rank: Rank, caller: Caller, store: Store, members: list[int]
     ) -> None:
         self.engine, self.rank, self.members = engine, rank, members
-        self._caller, self._store = caller, store
+        self._caller, self._store, self._started = caller, store, len(members)
         self._generation = 0
         self._moves: list[Load | tuple[int, int]] = []
         self.on_regroup: Callable[[], None] = lambda: None
-        engine.computes_prompts_only = True
+        engine.computes_prompts_only, engine.ranks = True, self.numbers
         engine.max_context = min(engine.max_context, rank.options.staged_tokens)
         engine.runner.run_prompts = self._run
         engine.on_ranks_lost = self._regroup
         if engine.host is not None:
             engine.host.on_save, engine.host.on_load = self._saved, self._loading
+
+    def numbers(self) -> RankNumbers:
+        """Who died while nothing was computed does not count, though the others do not know yet."""
+        left = [name for name in self.members if name == 0 or self._caller.is_alive(name)]
+        return RankNumbers(len(left), self._started)
 
     def stop(self) -> None:
         """The other ranks end."""
@@ -118,6 +124,7 @@ class Leader:
             RanksLost: they do not manage to.
         """
         self._moves.clear()
+        self.on_regroup()
         for _ in range(MAX_MEETINGS):
             self.rank.leave()
             self._generation += 1
@@ -131,7 +138,6 @@ class Leader:
             log.warning("%d ranks go on", len(self.members))
             if self.engine.host is not None:
                 self.engine.host.restart()
-            self.on_regroup()
             return
         raise RanksLost("the ranks that are left do not find one another")
 

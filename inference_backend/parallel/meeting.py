@@ -30,7 +30,7 @@ class Caller:
     """
 
     def __init__(self, store: Store, is_alive: IsAlive, patience_seconds: float) -> None:
-        self._store, self._is_alive, self._patience = store, is_alive, patience_seconds
+        self._store, self.is_alive, self._patience = store, is_alive, patience_seconds
         self._told = 0
 
     def tell(self, command: Command) -> None:
@@ -57,7 +57,7 @@ class Caller:
         return members
 
     def _living(self, names: list[int]) -> list[int]:
-        return [name for name in names if self._is_alive(name)]
+        return [name for name in names if self.is_alive(name)]
 
     def _present(self, generation: int, names: list[int]) -> list[int]:
         return [

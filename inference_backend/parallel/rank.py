@@ -69,9 +69,13 @@ class Rank:
     def owner(self, layer: int) -> int:
         """Which rank stores a layer (the first, where all do), as numbered in the channel."""
         assert self.channel is not None
+        return self.owner_among(self.channel.ranks, layer)
+
+    def owner_among(self, ranks: int, layer: int) -> int:
+        """The same for so many ranks."""
         if self.options.layout is KvLayout.REPLICATED or layer == self._model.shape.num_layers:
             return 0
-        return self.owners(self.channel.ranks).owner(layer)
+        return self.owners(ranks).owner(layer)
 
     def stores(self, layer: int) -> bool:
         """Whether this rank is the one that answers for a layer."""

@@ -22,8 +22,16 @@ def build_info_router(service: Generator, model: ServedModel) -> APIRouter:
     @router.get("/health")
     @router.get("/ready")
     async def health() -> Response:
-        """200 while the engine's loop runs, 503 otherwise. Costs no generation, unlike SGLang's."""
-        return Response(status_code=200 if service.snapshot().is_alive else 503)
+        """200 while the engine's loop runs, 503 otherwise. Costs no generation, unlike SGLang's.
+
+        Ranks that compute together are told of: fewer are slower, and hold more each.
+        """
+        snapshot = service.snapshot()
+        status = 200 if snapshot.is_alive else 503
+        if snapshot.ranks is None:
+            return Response(status_code=status)
+        ranks = snapshot.ranks
+        return JSONResponse({"ranks": ranks.left, "ranks_started": ranks.started}, status)
 
     @router.get("/v1/models")
     async def models() -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Composes one replica: model, engine, app, web server. Returns when it was told to stop."""
 
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,6 +11,7 @@ import uvicorn
 from inference_backend.disaggregation.roles import DecodeRole, PrefillRole
 from inference_backend.disaggregation.serving import make_role, start_role
 from inference_backend.engine.build import build_engine
+from inference_backend.engine.engine import Engine
 from inference_backend.engine.faults import FaultKind, FaultPlan
 from inference_backend.engine.options import EngineOptions
 from inference_backend.engine.service import EngineService
@@ -19,6 +20,8 @@ from inference_backend.kv.sanitizer import SanitizerMode
 from inference_backend.model.progress import ProgressBar
 from inference_backend.model.source import load_model_files
 from inference_backend.model.weights import load_tokenizer, load_weights
+from inference_backend.parallel.owners import KvLayout
+from inference_backend.parallel.processes import leading
 from inference_backend.server.app import Lifespan, build_app
 from inference_backend.server.options import BackendOptions
 from inference_backend.server.ports import Role, ServedModel
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from inference_backend.model.shape import LlamaShape
+    from inference_backend.model.source import ModelFolder
+    from inference_backend.model.weights import LoadedWeights
 
 ENGINE_STOP_SECONDS = 5.0
 
@@ -43,17 +48,33 @@ def run(options: BackendOptions) -> None:
         folder = load_model_files(options.model, progress)
     weights = load_weights(folder)
     tokenizer = load_tokenizer(folder)
-    engine = build_engine(weights, engine_options(options))
-    service = EngineService(engine, options.max_waiting)
-    service.set_faults(fault_plan(options))
-    service.gate = role = make_role(engine, options)
-    model = served_model(weights.config, options, service.snapshot().max_context)
-    app = build_app(service, tokenizer, model, options.admin_key, lifespan=lifespan(role, options))
-    service.start()
-    try:
-        serve(app, options)
-    finally:
-        service.stop(ENGINE_STOP_SECONDS)
+    with engine_and_role(weights, folder, options) as (engine, role):
+        service = EngineService(engine, options.max_waiting)
+        service.set_faults(fault_plan(options))
+        service.gate = role
+        model = served_model(weights.config, options, service.snapshot().max_context)
+        live = lifespan(role, options)
+        app = build_app(service, tokenizer, model, options.admin_key, lifespan=live)
+        service.start()
+        try:
+            serve(app, options)
+        finally:
+            service.stop(ENGINE_STOP_SECONDS)
+
+
+@contextmanager
+def engine_and_role(
+    weights: "LoadedWeights", folder: "ModelFolder", options: BackendOptions
+) -> Iterator[tuple[Engine, PrefillRole | DecodeRole | None]]:
+    """The engine, with the processes of its other ranks if it has any."""
+    if options.prefill_ranks == 1:
+        engine = build_engine(weights, engine_options(options))
+        yield engine, make_role(engine, options)
+        return
+    layout = KvLayout.SPLIT if options.kv_layout == "layersplit" else KvLayout.REPLICATED
+    ranks, threads = options.prefill_ranks, options.threads
+    with leading(weights, folder, engine_options(options), ranks, layout, threads) as group:
+        yield group.leader.engine, group.prefill_role(options.bootstrap_seconds)
 
 
 def lifespan(role: PrefillRole | DecodeRole | None, options: BackendOptions) -> Lifespan:

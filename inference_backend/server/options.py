@@ -102,6 +102,16 @@ class BackendOptions:
         "shared",
         "local",
     )
+    prefill_ranks: int = option(
+        1,
+        "prefill: processes on this machine that compute each prompt together (--transport shared)",
+    )
+    kv_layout: str = option(
+        "replicated",
+        "with --prefill-ranks: each rank keeps the whole cache, or (layersplit) its own layers",
+        "replicated",
+        "layersplit",
+    )
     bootstrap_port: int = option(8998, "prefill: port on which decode engines lend their pages")
     bootstrap_seconds: float = option(
         30.0, "prefill: how long a request waits for lent pages, and lent pages for their request"
@@ -139,12 +149,30 @@ class BackendOptions:
                 "role decode has neither attention sparse nor host_kv_tokens: what comes from a "
                 "prefill are keys and values, without the indexer's cache"
             )
+        self._check_ranks()
+
+    def _check_ranks(self) -> None:
+        if self.prefill_ranks == 1:
+            if self.kv_layout == "layersplit":
+                raise ValueError("kv_layout layersplit needs prefill_ranks of at least 2")
+            return
+        if self.role != "prefill":
+            raise ValueError(
+                f"prefill_ranks {self.prefill_ranks} needs role prefill: ranks compute prompts "
+                "only, and hand them to a decode engine"
+            )
+        if self.transport != "shared":
+            raise ValueError(
+                f"prefill_ranks {self.prefill_ranks} needs transport shared: {self.transport} "
+                "cannot send from processes that keep only some layers"
+            )
 
 
 LEAST = {
     "num_drafts": 0,
     "draft_vocabulary": 0,
     "page_size": 1,
+    "prefill_ranks": 1,
     "kv_tokens": 1,
     "index_topk": 1,
     "host_kv_tokens": 0,

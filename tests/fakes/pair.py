@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -166,3 +167,11 @@ async def failure_of(awaitable: object) -> str:
     except BackendError as error:
         return str(error)
     raise AssertionError("it did not fail")
+
+
+async def wait_until(is_true: Callable[[], bool], seconds: float = 20.0) -> None:
+    """Returns when a condition of another thread holds."""
+    deadline = time.monotonic() + seconds
+    while not is_true():
+        assert time.monotonic() < deadline, "it did not happen"
+        await asyncio.sleep(0.002)

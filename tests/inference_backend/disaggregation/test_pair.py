@@ -5,12 +5,12 @@ import time
 from typing import Any
 
 from inference_backend.disaggregation.handoff import AbortProtocol
-from inference_backend.disaggregation.messages import Memory
+from inference_backend.disaggregation.messages import Memory, Offer, Report
 from inference_backend.disaggregation.transport import LocalPages, LocalTransport
 from inference_backend.engine.sequence import Sequence
 from inference_backend.kv.labels import Corruption
 from tests.fakes.engine_runs import prompt, recomputed
-from tests.fakes.pair import ROOMS, Pair, failure_of, make_pair
+from tests.fakes.pair import ROOMS, Pair, failure_of, make_pair, wait_until
 from tests.fakes.tiny_model import tiny_model
 
 MODEL = tiny_model()
@@ -120,6 +120,45 @@ async def test_lent_pages_whose_request_does_not_come_are_given_back() -> None:
         assert "the prefill's request did not come" in message
         await pair.settle()
         assert pair.decode.scheduler.cache.pool.num_retired == 0
+
+
+async def test_a_room_in_use_is_refused_and_nothing_of_the_other_is_lost() -> None:
+    """Clients choose rooms. A second request of the same room once took the place of the first,
+    whose pages nobody gave back. Room 0 is one like any other.
+    """
+    async with make_pair() as pair:
+        tokens = prompt(30, 6)
+        first = asyncio.ensure_future(pair.decoded("a", tokens, 0))
+        receiver = pair.decode_role.receiver
+        await wait_until(lambda: len(receiver) > 0)
+        assert list(receiver.pending(receiver._lent[0].sequence)) == list(range(7))
+        for name in ("b", "c"):
+            message = await failure_of(pair.decoded(name, prompt(20, 7), 0))
+            assert message == "another request has bootstrap_room 0"
+        legs = await asyncio.gather(
+            *(pair.compute(name, tokens, 0) for name in ("leg", "late")), return_exceptions=True
+        )
+        assert [str(each) for each in legs if each is not None] == [
+            "another request has bootstrap_room 0"
+        ]
+        assert await first == healthy(tokens)
+        await pair.settle()
+
+
+async def test_a_prefill_takes_a_room_from_one_decode_only() -> None:
+    """The other is told that nothing is written; what it does then does not touch the first's."""
+    async with make_pair() as pair:
+        sender, said = pair.prefill_role.sender, list[Report]()
+        first = asyncio.ensure_future(pair.decoded("a", tokens := prompt(30, 8), 5))
+        await wait_until(lambda: sender.has(5))
+        other = sender.connect(LocalPages(pair.prefill.runner.store, pair.decode.runner.store))
+        sender.offer(Offer(room=5, first=0, pages=[1], epochs=[1]), other, said.append)
+        sender.abort(5, said.append)
+        sender.disconnect(other)
+        assert [report.event for report in said] == ["failed", "safe"]
+        await pair.compute("leg", tokens, 5)
+        assert await first == healthy(tokens)
+        await pair.settle()
 
 
 async def test_the_client_leaves_while_the_prompt_is_computed() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from inference_backend.disaggregation.handoff import AbortProtocol
 from inference_backend.disaggregation.messages import Memory, layout_of
+from inference_backend.disaggregation.page_move import PageMove
 from inference_backend.disaggregation.roles import make_decode, make_prefill
 from inference_backend.disaggregation.transport import LocalPages, LocalTransport
 from inference_backend.engine.service import EngineService
@@ -20,10 +21,10 @@ from inference_backend.parallel.handover import (
 )
 from inference_backend.parallel.owners import KvLayout
 from inference_backend.parallel.worker import Worker
-from tests.fakes.engine_runs import finish, prompt, request
-from tests.fakes.pair import Pair, failure_of
+from tests.fakes.engine_runs import finish, prompt, recomputed, request
+from tests.fakes.pair import Pair, failure_of, wait_until
 from tests.fakes.rank_threads import Case, Ranks, running
-from tests.fakes.tiny_model import SHAPE, tiny_engine
+from tests.fakes.tiny_model import SHAPE, tiny_engine, tiny_model
 
 FIVE = replace(SHAPE, num_layers=5)
 
@@ -43,13 +44,18 @@ def sending(group: Ranks, worker: Worker, name: int, *, can_send: bool) -> Owner
 
 
 @asynccontextmanager
-async def pair(case: Case, *, can_send: bool = True) -> AsyncIterator[Pair]:
-    """Ranks as the prefill, a plain engine as the decode side."""
+async def pair(
+    case: Case, *, can_send: bool = True, owners: list[OwnerSends] | None = None
+) -> AsyncIterator[Pair]:
+    """Ranks as the prefill, a plain engine as the decode side; ``owners`` is filled."""
     decode = tiny_engine(case.shape, num_drafts=2, sanitizer=SanitizerMode.RECORD)
     async with AsyncExitStack() as stack:
         group = stack.enter_context(running(case))
         for name, worker in enumerate(group.workers, start=1):
-            stack.callback(sending(group, worker, name, can_send=can_send).stop)
+            sends = sending(group, worker, name, can_send=can_send)
+            stack.callback(sends.stop)
+            if owners is not None:
+                owners.append(sends)
         leader = group.leader
         transport = OwnersTransport(group.store, leader, local_transport(leader.rank))
         engines = (leader.engine, decode)
@@ -107,3 +113,44 @@ async def test_an_owner_that_cannot_send_fails_the_request() -> None:
         assert "rank 1: no route to the decode engine" in message
         await engines.settle()
         assert engines.decode.scheduler.cache.pool.num_retired > 0
+
+
+async def test_nothing_is_kept_of_what_was_sent_nor_of_a_decode_that_is_gone() -> None:
+    """Answers once stayed in the store, one for each layer of each chunk; and owners once kept the
+    memory of every decode mapped, dead or not.
+    """
+    owners: list[OwnerSends] = []
+    case = Case(ranks=2, shape=FIVE, num_drafts=2, chunk_tokens=32)
+    async with pair(case, owners=owners) as engines:
+        store = owners[0]._store
+        keys = []
+        for seed in range(3):
+            await engines.answer(f"r{seed}", prompt(90, seed=90 + seed), 2)
+            keys.append(store.num_keys())
+        assert keys[2] == keys[1]
+        assert owners[0]._reached
+        await engines.decode_role.stop()
+        await wait_until(lambda: not owners[0]._reached)
+
+
+async def test_what_is_lost_while_it_is_read_is_not_said_to_have_arrived() -> None:
+    """The ranks meet anew while the first one sends a layer that it has computed: what it reads is
+    empty, and empty pages bear no tag, as where nobody checks. Once that was noticed only
+    where the ranks had met before the write began.
+    """
+    async with pair(Case(ranks=2, shape=FIVE, num_drafts=2)) as engines:
+        leader = engines.prefill.runner.run_prompts.__self__  # type: ignore[attr-defined]
+        transport = engines.prefill_role.link._transport
+        assert isinstance(transport, OwnersTransport)
+        move = PageMove([1], [engines.prefill.scheduler.cache.epochs.begin(1, "a")], [1], [1])
+
+        def lost() -> None:
+            with transport.reading(move):
+                leader._regroup()
+
+        with pytest.raises(TransferFailed, match="lost with a rank"):
+            lost()
+        with pytest.raises(TransferFailed, match="lost with a rank"):
+            transport.check(move)
+        tokens = prompt(60, seed=95)
+        assert await engines.answer("after", tokens, 4) == recomputed(tiny_model(FIVE), tokens, 4)

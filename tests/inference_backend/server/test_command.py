@@ -36,6 +36,10 @@ def test_help_shows_each_flag_and_an_example() -> None:
         (["--host-kv-tokens", "-1"], "host_kv_tokens must be at least 0"),
         (["--load-sync", "none"], "invalid choice"),
         (["--role", "decode", "--attention", "sparse"], "role decode has neither"),
+        (["--prefill-ranks", "0"], "prefill_ranks must be at least 1"),
+        (["--prefill-ranks", "2"], "prefill_ranks 2 needs role prefill"),
+        (["--prefill-ranks", "2", "--role", "prefill"], "2 needs transport shared: mooncake"),
+        (["--kv-layout", "layersplit", "--role", "prefill"], "needs prefill_ranks of at least 2"),
         (["--role", "decode", "--host-kv-tokens", "64"], "role decode has neither"),
     ],
 )

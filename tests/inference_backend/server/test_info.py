@@ -7,6 +7,7 @@ import pytest
 
 from inference_backend.engine.faults import FaultKind, FaultPlan, FaultRecord
 from inference_backend.engine.request import FinishReason
+from inference_backend.engine.snapshot import RankNumbers
 from inference_backend.hicache.numbers import HostNumbers
 from tests.fakes.generation import EMPTY_SNAPSHOT, ScriptedService
 from tests.inference_backend.server.conftest import Served
@@ -28,6 +29,15 @@ async def test_health_follows_the_engines_loop(
 ) -> None:
     service = ScriptedService(numbers=replace(EMPTY_SNAPSHOT, is_alive=is_alive))
     assert (await serve(service).client.get(path)).status_code == status
+
+
+@pytest.mark.parametrize(("is_alive", "status"), [(True, 200), (False, 503)])
+async def test_health_tells_how_many_ranks_are_left(
+    serve: Serve, is_alive: bool, status: int
+) -> None:
+    numbers = replace(EMPTY_SNAPSHOT, is_alive=is_alive, ranks=RankNumbers(left=2, started=3))
+    answer = await serve(ScriptedService(numbers=numbers)).client.get("/health")
+    assert (answer.status_code, answer.json()) == (status, {"ranks": 2, "ranks_started": 3})
 
 
 async def test_server_info_tells_the_draft_width(serve: Serve) -> None:
