@@ -84,7 +84,8 @@ async def test_chats_have_the_length_that_the_target_counts(trace: str) -> None:
         report = await replay(trace, target, "--speed", "50", "--no-ignore-eos")
         body = target.replayed[0].body
     assert report["input_ratio"] == pytest.approx(1, abs=0.01)
-    assert report["warnings"] == []
+    # A busy machine may be late: that is told, and says nothing of lengths.
+    assert [one for one in report["warnings"] if "keep up" not in one] == []
     assert TEMPLATE_TOKENS > 0
     assert (body["model"], body["max_tokens"], body["temperature"]) == ("scripted", 5, 0.25)
     assert "ignore_eos" not in body
