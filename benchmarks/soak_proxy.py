@@ -8,7 +8,7 @@ import sys
 
 import uvloop
 
-from monitor.options import MonitorConfig
+from monitor.config import MonitorConfig
 from monitor.serve import serve
 from retry_proxy.config import ProxyConfig
 

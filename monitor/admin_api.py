@@ -7,12 +7,13 @@ drained, not removed: the list would bring it back.
 from collections.abc import Awaitable, Callable, Coroutine
 from hashlib import sha256
 from hmac import compare_digest
-from ipaddress import ip_address
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, HTTPException, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
+from monitor.addresses import is_loopback
 from monitor.ports import FleetOrders
 from retry_proxy.errors import RefusedAddress, UnknownReplica
 from retry_proxy.fleet.roster import Order
@@ -84,7 +85,10 @@ def gated_route(gate: Callable[[Request], None]) -> type[APIRoute]:
             async def handle_gated(request: Request) -> Response:
                 gate(request)
                 _check_length(request)
-                return await handle(request)
+                try:
+                    return await handle(request)
+                except RequestValidationError as error:
+                    raise HTTPException(422, in_words(error)) from error
 
             return handle_gated
 
@@ -116,6 +120,16 @@ def _endpoint(fleet: FleetOrders, order: Order) -> Callable[[str], Awaitable[Res
     return give
 
 
+def in_words(error: RequestValidationError) -> str:
+    """What is wrong with a request, without what it said.
+
+    FastAPI's own answer quotes the value, and breaks where that is ``NaN`` or ``Infinity``: its
+    reader takes them, its writer does not.
+    """
+    told = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+    return "; ".join(told)
+
+
 def _check_length(request: Request) -> None:
     """An order is short and says how long it is."""
     if "transfer-encoding" in request.headers:
@@ -140,13 +154,4 @@ def _is_local(request: Request) -> bool:
         return False
     client = request.client
     host = request.url.hostname or ""
-    return client is not None and _is_loopback(client.host) and _is_loopback(host)
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return client is not None and is_loopback(client.host) and is_loopback(host)

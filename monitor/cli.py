@@ -14,6 +14,7 @@ from monitor.doctor.command import HELP as DOCTOR_HELP
 from monitor.doctor.command import doctor_command
 from monitor.drill.command import HELP as DRILL_HELP
 from monitor.drill.command import drill_command
+from monitor.ending import fail
 from monitor.errors import InvalidOptions, MonitorError
 from monitor.flags import with_option_flags
 from monitor.incidents.commands import register as register_incidents
@@ -62,6 +63,8 @@ Then see `/metrics`, `/api/incidents`, `/api/replicas`, `/health` and `/ready`.
 
 RECORD_HELP = """`specwatch serve --record TRACE`: the proxy, and a record of its traffic.
 
+**Examples**
+
     specwatch record trace.jsonl --replica http://10.0.0.1:30000
 
 A line for each request, as in Mooncake's traces and with more fields: arrival, token counts,
@@ -88,7 +91,7 @@ def serve(
         from_file = {} if config is None else read_file(config)
         proxy, monitor = build_configs(merge(given, from_file))
     except InvalidOptions as error:
-        raise usage_error(error) from error
+        raise fail(error) from error
     from monitor.serve import run  # noqa: PLC0415 (keeps the other commands quick)
 
     run(proxy, monitor)
@@ -192,8 +195,7 @@ def demo(
     try:
         status = run(options)
     except MonitorError as error:
-        typer.secho(str(error), err=True, fg="red")
-        status = 2
+        raise fail(error) from error
     raise typer.Exit(status)
 
 
@@ -201,9 +203,3 @@ def demo(
 def version() -> None:
     """The versions of specwatch and Python."""
     typer.echo(f"specwatch {VERSION} (Python {platform.python_version()})")
-
-
-def usage_error(error: Exception) -> typer.Exit:
-    """Tell the error in one line and end with status 2, as for a bad flag."""
-    typer.secho(f"specwatch: {error}", err=True, fg="red")
-    return typer.Exit(2)

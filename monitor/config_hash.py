@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from monitor.options import MonitorConfig
+from monitor.config import MonitorConfig
 from retry_proxy.config import ProxyConfig
 from retry_proxy.watch import Learned
 

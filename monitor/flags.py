@@ -8,7 +8,8 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from monitor.options import FIELDS, FLAGS, MonitorConfig
+from monitor.config import MonitorConfig
+from monitor.options import FIELDS, FLAGS
 from retry_proxy.config import ProxyConfig
 
 # Given several times on the command line, a list in the file.

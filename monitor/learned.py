@@ -4,10 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from monitor.config import MonitorConfig
 from monitor.errors import InvalidOptions, MonitorError
 from monitor.offline.baselines import load_baselines
 from monitor.offline.weights import load_weights
-from monitor.options import MonitorConfig
 from retry_proxy.watch import Learned
 
 Found = TypeVar("Found")

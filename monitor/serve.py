@@ -21,6 +21,7 @@ from monitor.admin_api import build_admin_router
 from monitor.api import build_router
 from monitor.budget_api import build_budget_router
 from monitor.collector import Limits
+from monitor.config import MonitorConfig
 from monitor.config_hash import config_info
 from monitor.drain import DrainingServer, Readiness
 from monitor.engine_metrics.scraper import EngineScraper
@@ -29,7 +30,6 @@ from monitor.judge.judge import Judge, JudgeOptions
 from monitor.judge.process import JudgeProcess, worker_command
 from monitor.learned import read_learned
 from monitor.monitor import Monitor
-from monitor.options import MonitorConfig
 from monitor.own_process import measured_lag
 from monitor.page.hub import Hub
 from monitor.page.routes import build_page_router

@@ -14,7 +14,8 @@ TRACEPARENT, TRACESTATE = "traceparent", "tracestate"
 SAMPLED, RANDOM = 1, 2  # bits of the flags that this version of the standard gives a meaning
 # Later versions may have more after the flags, and only after a dash; version ff is none.
 _TRACEPARENT = re.compile(r"(?!ff)([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
-_DRAWN_BITS = 64
+# An id is a UUID of version 4: nearer its front, bits say which version and variant it is.
+_DRAWN_DIGITS = 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ class Tracing:
         client = client_context(headers)
         if client is not None:
             return replace(client, span_id=new_span_id(), parent_id=client.span_id, is_remote=True)
-        is_kept = int(request_id[-16:], 16) < self.sample_rate * 2**_DRAWN_BITS
+        is_kept = int(request_id[-_DRAWN_DIGITS:], 16) < self.sample_rate * 16**_DRAWN_DIGITS
         return TraceContext(request_id, new_span_id(), None, SAMPLED if is_kept else 0)
 
 

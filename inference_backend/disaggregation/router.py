@@ -83,7 +83,7 @@ class Router:
         """Both legs. What the prefill refuses is answered at once."""
         try:
             body: dict[str, Any] = msgspec.json.decode(await request.body(), type=dict[str, Any])
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             return failure(400, f"invalid request body: {error}")
         now = time.monotonic()
         prefill = self._addresses[self._prefills.take(now)]

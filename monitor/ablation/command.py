@@ -24,10 +24,11 @@ from monitor.ablation.progress import Progress
 from monitor.ablation.run import Ablation, RunOptions
 from monitor.ablation.show import result_console, show_grid, show_reports
 from monitor.ablation.tally import CellReport
+from monitor.ending import fail
 from monitor.errors import MonitorError
 from monitor.offline.progress import error_console
 
-STATUS_NOTHING_ANSWERED, STATUS_FAILED, STATUS_INTERRUPTED = 1, 2, 130
+STATUS_NOTHING_ANSWERED, STATUS_INTERRUPTED = 1, 130
 
 HELP = """Counts what the engine's two races corrupt, with and without their cures.
 
@@ -145,7 +146,7 @@ def ablate_command(
             start_seconds=start_timeout,
         )
     except MonitorError as error:
-        raise told(error) from error
+        raise fail(error) from error
     if dry_run:
         show_grid(result_console(), cells, requests)
         return
@@ -180,7 +181,7 @@ def ablate(cells: Sequence[Cell], options: RunOptions, launch: Launch, *, is_jso
     reports = [tally.report() for tally in ablation.tallies.values() if tally.requests]
     show(reports, is_json=is_json)
     if failed is not None:
-        return told(failed).exit_code
+        return fail(failed).exit_code
     if ablation.is_stopping:
         return STATUS_INTERRUPTED
     return 0 if any(report.answered for report in reports) else STATUS_NOTHING_ANSWERED
@@ -209,9 +210,3 @@ def read_words(path: Path | None) -> tuple[str, ...]:
     if not words:
         raise BadGrid(f"--text {path}: holds no words")
     return words
-
-
-def told(error: MonitorError) -> typer.Exit:
-    """Says the error and gives the status to end with."""
-    typer.secho(f"specwatch: {error}", err=True, fg="red")
-    return typer.Exit(STATUS_FAILED)

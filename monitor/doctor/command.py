@@ -4,19 +4,23 @@ import asyncio
 import ssl
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
 
 import typer
 from rich.console import Console
 
+from monitor.addresses import check_address
 from monitor.doctor.advice import Finding, findings
 from monitor.doctor.facts import Facts
 from monitor.doctor.show import as_json, needs_attention, show
 from monitor.doctor.visit import LONG_TOKENS, SAMPLE_TOKENS, Visit
+from monitor.ending import fail
+from monitor.errors import InvalidOptions
 from retry_proxy.config import EngineName
 from retry_proxy.stream.sockets import SocketUpstream
 
 HELP = f"""Asks replicas what they are and what they can tell the detectors.
+
+**Examples**
 
     specwatch doctor http://10.0.0.1:30000 http://10.0.0.2:30000
 
@@ -51,15 +55,16 @@ def doctor_command(
     is_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
 ) -> None:
     """Visit all of them at once; tell in their order."""
-    for address in addresses:
-        if urlsplit(address).scheme not in ("http", "https") or not urlsplit(address).hostname:
-            message = f"specwatch: {address}: not an address such as http://127.0.0.1:30000"
-            typer.secho(message, err=True, fg="red")
-            raise typer.Exit(2)
+    try:
+        for address in addresses:
+            check_address(address)
+        tls = None if ca_file is None else trusting(ca_file)
+    except InvalidOptions as error:
+        raise fail(error) from error
     if not no_requests and not is_json:
         typer.secho("Making two small requests to each replica (--no-requests: none).", err=True)
     visits = asyncio.run(
-        visit_all(addresses, engine, api_key, ca_file, timeout, may_generate=not no_requests)
+        visit_all(addresses, engine, api_key, tls, timeout, may_generate=not no_requests)
     )
     if is_json:
         typer.echo(as_json(visits))
@@ -70,20 +75,30 @@ def doctor_command(
     raise typer.Exit(int(any(needs_attention(found) for _, found in visits)))
 
 
+def trusting(ca_file: Path) -> ssl.SSLContext:
+    """A context with these certificates, beside the system's.
+
+    Raises:
+        InvalidOptions: the file holds none.
+    """
+    tls = ssl.create_default_context()
+    try:
+        tls.load_verify_locations(ca_file)
+    except OSError as error:  # ssl's own errors are such
+        raise InvalidOptions(f"--ca-file {ca_file}: {error}") from error
+    return tls
+
+
 async def visit_all(
     addresses: list[str],
     engine: EngineName,
     api_key: str | None,
-    ca_file: Path | None,
+    tls: ssl.SSLContext | None,
     timeout_seconds: float,
     *,
     may_generate: bool,
 ) -> list[tuple[Facts, list[Finding]]]:
     """Each replica's facts and what they mean."""
-    tls = None
-    if ca_file is not None:
-        tls = ssl.create_default_context()
-        tls.load_verify_locations(ca_file)
     upstream = SocketUpstream(timeout_seconds, tls=tls)
     try:
         visits = [Visit(upstream, one, api_key, timeout_seconds) for one in addresses]

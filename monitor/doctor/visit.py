@@ -82,10 +82,13 @@ class Visit:
         signal, tokens, has_ids = Signal.NONE, 0, False
         try:
             response = await self._begin(adapter, call, uuid.uuid4().hex)
-            async for piece in self._pieces(response, reader):
-                tokens += piece.tokens
-                has_ids = has_ids or piece.token_ids is not None
-                signal = better(signal, piece)
+            try:
+                async for piece in self._pieces(response, reader):
+                    tokens += piece.tokens
+                    has_ids = has_ids or piece.token_ids is not None
+                    signal = better(signal, piece)
+            finally:
+                response.close()
         except UpstreamError as error:
             return Sample(error=str(error))
         if signal is Signal.NONE and reader.final is not None:

@@ -3,14 +3,15 @@
 import asyncio
 import contextlib
 import signal
-from ipaddress import ip_address
 from typing import Annotated
 from urllib.parse import urlsplit
 
 import typer
 
+from monitor.addresses import check_address, is_loopback
 from monitor.drill.chain import Chain, Seen
 from monitor.drill.run import DrillOptions, drill
+from monitor.ending import fail
 from monitor.errors import DrillFailed, InvalidOptions
 
 DEFAULT = DrillOptions("", "", "")
@@ -18,6 +19,9 @@ INTERRUPTED = 130
 
 HELP = """Damages generations on purpose and shows that the alarm chain works, end to end.
 
+**Examples**
+
+    export SPECWATCH_BACKEND_KEY=…
     specwatch drill --proxy http://127.0.0.1:30000 --backend http://127.0.0.1:30001 \\
         --prometheus http://127.0.0.1:9090 --alertmanager http://127.0.0.1:9093
 
@@ -35,13 +39,18 @@ def drill_command(
     backend_key: Annotated[
         str,
         typer.Option(
-            help="The backend's admin key.", envvar="SPECWATCH_BACKEND_KEY", show_default=False
+            help="The backend's admin key; better given as the variable.",
+            envvar="SPECWATCH_BACKEND_KEY",
+            show_default=False,
         ),
     ],
     admin_key: Annotated[
         str | None, typer.Option(help="The proxy's, if it has one.", envvar="SPECWATCH_ADMIN_KEY")
     ] = None,
-    api_key: Annotated[str | None, typer.Option(help="A client's, if the proxy wants one.")] = None,
+    api_key: Annotated[
+        str | None,
+        typer.Option(help="A client's, if the proxy wants one.", envvar="SPECWATCH_DRILL_API_KEY"),
+    ] = None,
     replica: Annotated[
         str | None, typer.Option(help="The backend's address as the proxy has it, if another.")
     ] = None,
@@ -80,8 +89,7 @@ def drill_command(
         check(options, is_sure=yes)
         chain = asyncio.run(until_signal(options))
     except (InvalidOptions, DrillFailed) as error:
-        typer.secho(f"specwatch: {error}", err=True, fg="red")
-        raise typer.Exit(2) from error
+        raise fail(error) from error
     except (KeyboardInterrupt, asyncio.CancelledError) as error:
         typer.secho("Stopped; the fault is off.", err=True)
         raise typer.Exit(INTERRUPTED) from error
@@ -97,12 +105,10 @@ def check(options: DrillOptions, *, is_sure: bool) -> None:
     """
     for name in ("proxy", "backend", "prometheus", "alertmanager", "replica"):
         address = getattr(options, name)
-        if address is not None and not _is_address(address):
-            raise InvalidOptions(
-                f"{name}: {address}: not an address such as http://127.0.0.1:30000"
-            )
+        if address is not None:
+            check_address(address)
     for address in (options.proxy, options.backend):
-        if not is_sure and not is_loopback(address):
+        if not is_sure and not is_loopback(urlsplit(address).hostname or ""):
             raise InvalidOptions(
                 f"{address} is not this machine: answers there will be damaged and people may be "
                 "called. Give --yes if that is meant"
@@ -110,11 +116,25 @@ def check(options: DrillOptions, *, is_sure: bool) -> None:
 
 
 async def until_signal(options: DrillOptions) -> Chain:
-    """The drill; SIGTERM ends it as Ctrl-C does, with the fault off."""
+    """The drill; SIGTERM ends it as Ctrl-C does, with the fault off.
+
+    Of both only the first is followed: the second of somebody who is in a hurry would end the
+    switching off.
+    """
     task = asyncio.current_task()
     assert task is not None
+    is_told = False
+
+    def stop() -> None:
+        nonlocal is_told
+        if not is_told:
+            is_told = True
+            typer.echo("Stopping: the fault is being switched off.", err=True)
+            task.cancel()
+
     with contextlib.suppress(NotImplementedError):
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop)
     return await drill(options, tell)
 
 
@@ -131,19 +151,3 @@ def tell_end(chain: Chain) -> None:
         typer.secho(f"  missing  {link.value}", fg="red")
     if not chain.missing:
         typer.secho("The whole chain works.", fg="green")
-
-
-def is_loopback(address: str) -> bool:
-    """It names this machine, without asking a resolver."""
-    host = urlsplit(address).hostname or ""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _is_address(address: str) -> bool:
-    parts = urlsplit(address)
-    return parts.scheme in ("http", "https") and bool(parts.hostname)

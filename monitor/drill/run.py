@@ -5,13 +5,13 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
 
 import aiohttp
 
 from monitor.drill.chain import Chain, Link, Seen, wanted_links
 from monitor.drill.targets import Alert, Alertmanager, Backend, Prometheus, Proxy
 from monitor.errors import DrillFailed
+from monitor.records import Incident
 
 _POLL_SECONDS = 0.2
 _HEAL_TRIES = 3
@@ -127,7 +127,7 @@ async def _before(targets: Targets, replica: str) -> Before:
     incidents = await targets.proxy.incidents(replica)
     return Before(
         frozenset(await targets.backend.damaged()),
-        frozenset(one["id"] for one in incidents),
+        frozenset(one.id for one in incidents),
         await targets.proxy.anomalies(replica),
         0.0 if prometheus is None else await prometheus.anomalies(replica),
         frozenset() if prometheus is None else frozenset(await prometheus.firing()),
@@ -218,21 +218,22 @@ class _Watch:
 
     async def _look_for_incidents(self, proxy: Proxy) -> None:
         for one in await proxy.incidents(self._replica):
-            if one["id"] not in self._before.incidents:
-                self._requests[one["request_id"]] = one["id"]
+            if one.id not in self._before.incidents:
+                self._requests[one.request_id] = one.id
                 self._note_detected(one)
-                self.note(Link.STORED, f"{one['kind']}, {one['id']}")
+                self.note(Link.STORED, f"{one.kind.value}, {one.id}")
         for request_id in self._requests if self._chain.lacks(Link.RETRIED) else ():
             if await proxy.outcome(request_id) == "retried_clean":
                 self.note(Link.RETRIED, request_id)
                 return
 
-    def _note_detected(self, incident: dict[str, Any]) -> None:
+    def _note_detected(self, incident: Incident) -> None:
         """At the time that the proxy tells; if its clock is another one, when it was seen."""
         now = time.monotonic()
-        at = self._chain.began_at + float(incident["at"]) - self._began
+        at = self._chain.began_at + incident.at - self._began
         is_likely = self._chain.began_at <= at <= now
-        token = (incident["facts"]["verdict"] or {}).get("alarm_token")
+        verdict = incident.facts.verdict
+        token = None if verdict is None else verdict.alarm_token
         if self._chain.note(Link.DETECTED, at if is_likely else now, f"at token {token}"):
             self._tell(self._chain.seen[Link.DETECTED])
 

@@ -4,17 +4,32 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
+import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
+from monitor.drill.answers import (
+    AlertsAnswer,
+    Faults,
+    Info,
+    Labelled,
+    QueryAnswer,
+    Replicas,
+    Story,
+)
 from monitor.errors import DrillFailed
+from monitor.incidents.reading import read_page
+from monitor.records import Incident
 
 ANOMALIES = "specwatch_anomalies_total"
 _TIMEOUT = aiohttp.ClientTimeout(total=10)
 _ANSWER = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=120)
 _PROMPT = "Explain in detail how a computer network carries a message from one place to another."
+
+
+Told = TypeVar("Told")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,19 +55,29 @@ class Target:
         self._what = what
         self._headers = {} if key is None else {"authorization": f"Bearer {key}"}
 
-    async def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
+    async def get(
+        self, path: str, kind: type[Told], query: Mapping[str, str] | None = None
+    ) -> Told:
         """The JSON there.
 
         Raises:
-            DrillFailed: no connection, another status than 200, or no JSON.
+            DrillFailed: no connection, another status than 200, or something else is there.
         """
-        async with self._answer("GET", path, params=query) as response:
-            return await response.json(content_type=None)
+        body = await self.page(path, query)
+        try:
+            return msgspec.json.decode(body, type=kind)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise self.something_else(path, error) from error
 
-    async def text(self, path: str) -> str:
+    async def page(self, path: str, query: Mapping[str, str] | None = None) -> bytes:
         """The page there. Raises as ``get``."""
-        async with self._answer("GET", path) as response:
-            return await response.text()
+        async with self._answer("GET", path, params=query) as response:
+            return await response.read()
+
+    def something_else(self, path: str, error: Exception) -> DrillFailed:
+        """Another server than it should be."""
+        url = f"{self.address}{path}"
+        return DrillFailed(f"{url} is not what a {self._what} answers: {error}")
 
     async def post(self, path: str, body: object) -> None:
         """Raises as ``get``."""
@@ -86,16 +111,16 @@ class Backend(Target):
             DrillFailed: one of these is not so; the message says which.
         """
         try:
-            info = await self.get("/server_info")
+            info = await self.get("/server_info", Info)
         except DrillFailed as error:
             raise DrillFailed(
                 f"{error}: faults can be switched on in `specwatch backend` alone"
             ) from error
-        if not isinstance(info, dict) or info.get("engine") != "specwatch":
+        if info.engine != "specwatch":
             raise DrillFailed(
                 f"{self.address} is no `specwatch backend`: only that has faults to switch on"
             )
-        if (await self.get("/faults")).get("plan") is not None:
+        if (await self.get("/faults", Faults)).plan is not None:
             raise DrillFailed(f"a fault is on already at {self.address}: somebody else's drill?")
 
     async def damage(self, kind: str, after_tokens: int) -> None:
@@ -108,7 +133,7 @@ class Backend(Target):
 
     async def damaged(self) -> set[str]:
         """The ids of those that were, in all."""
-        return {record["rid"] for record in (await self.get("/faults"))["records"]}
+        return {record.rid for record in (await self.get("/faults", Faults)).records}
 
 
 class Proxy(Target):
@@ -116,32 +141,36 @@ class Proxy(Target):
 
     async def replicas(self) -> list[str]:
         """The addresses by which it knows them."""
-        return [one["address"] for one in (await self.get("/api/replicas"))["replicas"]]
+        return [one.address for one in (await self.get("/api/replicas", Replicas)).replicas]
 
-    async def incidents(self, replica: str) -> list[dict[str, Any]]:
+    async def incidents(self, replica: str) -> list[Incident]:
         """The newest of one replica."""
         query = {"replica": replica, "limit": "100"}
-        found: list[dict[str, Any]] = (await self.get("/api/incidents", query))["incidents"]
-        return found
+        body = await self.page("/api/incidents", query)
+        try:
+            return read_page(body).incidents
+        except msgspec.MsgspecError as error:
+            raise self.something_else("/api/incidents", error) from error
 
     async def outcome(self, request_id: str) -> str | None:
         """How a request ended, ``None`` while it runs."""
         try:
-            story = await self.get(f"/api/requests/{request_id}")
+            return (await self.get(f"/api/requests/{request_id}", Story)).outcome
         except DrillFailed:
             return None
-        outcome: str | None = story.get("outcome")
-        return outcome
 
     async def anomalies(self, replica: str) -> float:
         """As its metrics count them."""
-        families = text_string_to_metric_families(await self.text("/metrics"))
-        return sum(
-            sample.value
-            for family in families
-            for sample in family.samples
-            if sample.name == ANOMALIES and sample.labels.get("replica") == replica
-        )
+        page = (await self.page("/metrics")).decode(errors="replace")
+        try:
+            return sum(
+                sample.value
+                for family in text_string_to_metric_families(page)
+                for sample in family.samples
+                if sample.name == ANOMALIES and sample.labels.get("replica") == replica
+            )
+        except ValueError as error:
+            raise self.something_else("/metrics", error) from error
 
     async def ask(self, model: str, max_tokens: int, key: str | None) -> None:
         """One streamed answer, read to its end, whatever it is."""
@@ -173,13 +202,13 @@ class Prometheus(Target):
         """Of all proxies together."""
         told = replica.replace("\\", r"\\").replace('"', r"\"")
         query = {"query": f'sum({ANOMALIES}{{replica="{told}"}})'}
-        result = (await self.get("/api/v1/query", query))["data"]["result"]
-        return float(result[0]["value"][1]) if result else 0.0
+        result = (await self.get("/api/v1/query", QueryAnswer, query)).data.result
+        return float(result[0].value[1]) if result else 0.0
 
     async def firing(self) -> set[Alert]:
         """Alerts that fire now."""
-        alerts = (await self.get("/api/v1/alerts"))["data"]["alerts"]
-        return _alerts(one["labels"] for one in alerts if one["state"] == "firing")
+        alerts = (await self.get("/api/v1/alerts", AlertsAnswer)).data.alerts
+        return _alerts(one.labels for one in alerts if one.state == "firing")
 
 
 class Alertmanager(Target):
@@ -187,8 +216,9 @@ class Alertmanager(Target):
 
     async def active(self) -> set[Alert]:
         """Alerts that it has and that nobody silenced."""
-        alerts = await self.get("/api/v2/alerts", {"active": "true", "silenced": "false"})
-        return _alerts(one["labels"] for one in alerts)
+        query = {"active": "true", "silenced": "false"}
+        alerts = await self.get("/api/v2/alerts", list[Labelled], query)
+        return _alerts(one.labels for one in alerts)
 
 
 def _alerts(told: Iterable[Mapping[str, str]]) -> set[Alert]:

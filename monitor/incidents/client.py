@@ -12,6 +12,16 @@ TIMEOUT_SECONDS = 10.0
 _MOST_BYTES = 256 * 1024 * 1024
 
 
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A redirect is an answer: followed, it would get the key, wherever it leads."""
+
+    def redirect_request(self, *_: object) -> None:
+        return None
+
+
+_OPENER = urllib.request.build_opener(_NoRedirect)
+
+
 @dataclass(frozen=True, slots=True)
 class MonitorClient:
     """One monitor.
@@ -40,7 +50,7 @@ class MonitorClient:
             if urllib.parse.urlsplit(url).scheme not in {"http", "https"}:
                 raise ValueError("the scheme must be http or https")
             request = urllib.request.Request(url, headers=headers)
-            with urllib.request.urlopen(request, timeout=self.timeout_seconds) as answer:
+            with _OPENER.open(request, timeout=self.timeout_seconds) as answer:
                 body: bytes = answer.read(_MOST_BYTES)
                 return body
         except urllib.error.HTTPError as error:

@@ -8,11 +8,12 @@ import typer
 from rich.console import Console
 
 from detectors.verdict import AnomalyKind
+from monitor.ending import fail
 from monitor.errors import MonitorError
 from monitor.incidents.explain import explanation
 from monitor.incidents.listing import as_line, incident_table
 from monitor.incidents.since import parse_since
-from monitor.incidents.sources import find_incident, open_source
+from monitor.incidents.sources import MOST, find_incident, open_source
 from monitor.records import IncidentFilter
 
 LOCAL = "http://127.0.0.1:30000"
@@ -34,6 +35,8 @@ _LEAST_WIDTH = 150  # for what is not a terminal: nothing is cut there
 
 INCIDENTS_HELP = """Answers that were found sick, newest first.
 
+**Examples**
+
     specwatch incidents --since 1h --kind garbled
     specwatch incidents --from redis://10.0.0.9:6379/0 --json > incidents.jsonl
 
@@ -41,6 +44,8 @@ INCIDENTS_HELP = """Answers that were found sick, newest first.
 `specwatch report` read such files. Then: `specwatch explain ID`.
 """
 EXPLAIN_HELP = """One incident: what was seen step by step, why it was stopped, what was done then.
+
+**Examples**
 
     specwatch explain 5f0c
     specwatch explain 5f0c --from incidents.jsonl
@@ -56,16 +61,17 @@ def output() -> Console:
     return console if console.is_terminal else Console(highlight=False, width=_LEAST_WIDTH)
 
 
-def fail(error: Exception) -> typer.Exit:
-    """Tell the error in one line and end with status 2."""
-    typer.secho(f"specwatch: {error}", err=True, fg="red")
-    return typer.Exit(2)
-
-
 def tell_unreadable(count: int) -> None:
     """What was left out, on standard error."""
     if count:
         typer.secho(f"specwatch: {count} unreadable, left out", err=True, fg="yellow")
+
+
+def tell_cut(where: str, found: int, limit: int) -> None:
+    """That a monitor may have more than it tells at once, on standard error."""
+    if found == MOST < limit and where.startswith(("http://", "https://")):
+        told = f"the newest {MOST:,}: a monitor tells no more at once; --from redis://… does"
+        typer.secho(f"specwatch: {told}", err=True, fg="yellow")
 
 
 def incidents_command(
@@ -93,6 +99,7 @@ def incidents_command(
     except MonitorError as error:
         raise fail(error) from error
     tell_unreadable(loaded.unreadable)
+    tell_cut(where, len(loaded.incidents), limit)
     if as_json:
         for one in loaded.incidents:
             sys.stdout.write(f"{as_line(one)}\n")

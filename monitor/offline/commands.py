@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from detectors.draft_health import DraftState
+from monitor.ending import fail
 from monitor.errors import MonitorError
 from monitor.offline.baselines import load_baselines, write_baselines
 from monitor.offline.calibrate import Learned, describe
@@ -28,7 +29,7 @@ from monitor.offline.weights import load_weights
 from monitor.store.baselines import publish
 from retry_proxy.config import PanelName
 
-STATUS_FOUND, STATUS_BAD_INPUT = 1, 2
+STATUS_FOUND = 1
 
 Files = Annotated[
     list[str],
@@ -129,8 +130,7 @@ def told_errors() -> Iterator[None]:
     try:
         yield
     except MonitorError as error:
-        typer.secho(f"specwatch: {error}", err=True, fg="red")
-        raise typer.Exit(STATUS_BAD_INPUT) from error
+        raise fail(error) from error
 
 
 def read_with_progress(names: list[str], what: str) -> Iterable[Recording]:

@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from detectors.verdict import AnomalyKind
+from monitor.ending import fail
 from monitor.errors import MonitorError
-from monitor.incidents.commands import LOCAL, AdminKey, Where, fail, tell_unreadable
+from monitor.incidents.commands import LOCAL, AdminKey, Where, tell_cut, tell_unreadable
 from monitor.incidents.since import parse_since
 from monitor.incidents.sources import open_source
 from monitor.offline.progress import with_progress
@@ -18,6 +19,8 @@ from monitor.report.gather import gather
 from monitor.report.page import MOST_ARTICLES, build_articles, page
 
 HELP = """Incidents of a while as one HTML file, to send around: it loads nothing and runs nothing.
+
+**Examples**
 
     specwatch report --html report.html --since 1d
     specwatch report --html report.html --from incidents.jsonl
@@ -33,6 +36,7 @@ def report_command(
     html: Annotated[Path, typer.Option("--html", help="File to write.", show_default=False)],
     kind: Annotated[AnomalyKind | None, typer.Option(help="Only of this kind.")] = None,
     replica: Annotated[str | None, typer.Option(help="Only of this replica's address.")] = None,
+    model: Annotated[str | None, typer.Option(help="Only of this model.")] = None,
     since: Annotated[
         str | None, typer.Option(help="15m, 2h, 1d, or a time like 2026-01-31T12:00 (UTC).")
     ] = None,
@@ -43,7 +47,7 @@ def report_command(
     now = time.time()
     try:
         wanted = IncidentFilter(
-            limit=_MOST, kind=kind, replica=replica, since=parse_since(since, now)
+            limit=_MOST, kind=kind, replica=replica, model=model, since=parse_since(since, now)
         )
         gathered = gather(open_source(where, admin_key), wanted)
         shown = min(len(gathered.incidents), MOST_ARTICLES)
@@ -53,5 +57,6 @@ def report_command(
     except (MonitorError, OSError) as error:
         raise fail(error) from error
     tell_unreadable(gathered.unreadable)
+    tell_cut(where, len(gathered.incidents), _MOST)
     size = html.stat().st_size / 1024
     sys.stderr.write(f"{html}: {len(gathered.incidents):,} incidents, {size:,.0f} KB\n")

@@ -17,6 +17,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from monitor.store.breaker import Breaker
+from monitor.store.redis_records import as_text
 from retry_proxy.fleet.gossip import Told
 
 PROXIES = "specwatch:proxies"  # sorted set: a proxy's id -> unix time at which it was heard last
@@ -94,7 +95,7 @@ class RedisExchange:
         # By Redis' members alone: the clocks of two machines may be a few seconds apart.
         pipeline.zremrangebyscore(PROXIES, "-inf", now - 6 * EXPIRY_SECONDS)
         pipeline.zrange(PROXIES, 0, _MOST_PROXIES - 1)
-        members = [_text(one) for one in (await pipeline.execute())[-1]]
+        members = [as_text(one) for one in (await pipeline.execute())[-1]]
         others = [one for one in members if one != self.me]
         if not others:
             return {}
@@ -105,10 +106,6 @@ class RedisExchange:
 
 def _key(proxy: str) -> str:
     return f"specwatch:proxy:{proxy}"
-
-
-def _text(value: object) -> str:
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
 def _decode(value: object) -> Told | None:

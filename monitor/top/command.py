@@ -11,15 +11,18 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
+from monitor.ending import fail
 from monitor.errors import IncidentsUnavailable, MonitorError
 from monitor.incidents.client import MonitorClient
-from monitor.incidents.commands import LOCAL, AdminKey, fail, output
+from monitor.incidents.commands import LOCAL, AdminKey, output
 from monitor.incidents.reading import read_page
 from monitor.top.reading import Look, read_counts, read_engines, read_replicas
 from monitor.top.screen import View, screen
 from monitor.top.window import Window
 
 HELP = """The fleet live in the terminal: replicas, streams, anomalies, acceptance, incidents.
+
+**Examples**
 
     specwatch top --from http://10.0.0.8:30000
     specwatch top --once                       # prints it and ends, for scripts

@@ -10,6 +10,7 @@ import msgspec
 import typer
 from rich.console import Console
 
+from monitor.ending import fail
 from monitor.errors import MonitorError
 from monitor.offline.progress import error_console
 from monitor.traffic.anonymise import anonymised
@@ -24,7 +25,7 @@ from monitor.traffic.show import show_report
 from monitor.traffic.target import ask_target
 from monitor.traffic.worker import Job
 
-STATUS_NOTHING_ANSWERED, STATUS_BAD_INPUT = 1, 2
+STATUS_NOTHING_ANSWERED = 1
 
 REPLAY_HELP = """Sends a recorded traffic again: its arrival times, lengths and shared prefixes.
 
@@ -170,8 +171,7 @@ def replay_command(
         if outcomes is not None:
             _write_outcomes(outcomes, done.outcomes)
     except MonitorError as error:
-        typer.secho(f"specwatch: {error}", err=True, fg="red")
-        raise typer.Exit(STATUS_BAD_INPUT) from error
+        raise fail(error) from error
     if is_json:
         sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
     else:
@@ -190,8 +190,7 @@ def anonymise_command(
         lines = b"".join(msgspec.json.encode(line) + b"\n" for line in anonymised(requests))
         _write(out, gzip.compress(lines, mtime=0) if out.suffix == ".gz" else lines)
     except MonitorError as error:
-        typer.secho(f"specwatch: {error}", err=True, fg="red")
-        raise typer.Exit(STATUS_BAD_INPUT) from error
+        raise fail(error) from error
     typer.echo(f"wrote {len(requests):,} requests to {out}")
 
 

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from monitor.ending import fail
 from monitor.errors import MonitorError
 from monitor.offline.baselines import load_baselines
 from monitor.offline.errors import MissingExtra
@@ -42,8 +43,7 @@ def train_command(
     try:
         train(files, out, baseline)
     except MonitorError as error:
-        typer.secho(f"specwatch: {error}", err=True, fg="red")
-        raise typer.Exit(2) from error
+        raise fail(error) from error
 
 
 def train(files: list[str], out: Path, baseline: Path | None) -> None:

@@ -1,24 +1,26 @@
-"""``specwatch triage``: reads options, asks the proxy for the incident, shows what came out."""
+"""``specwatch triage``: reads options, finds the incident, shows what came out."""
 
 import asyncio
 from pathlib import Path
 from typing import Annotated
 
-import aiohttp
-import msgspec
 import typer
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from monitor.ending import fail
 from monitor.errors import MonitorError
+from monitor.incidents.commands import LOCAL, AdminKey, Where
+from monitor.incidents.sources import find_incident, open_source
 from monitor.offline.progress import error_console
 from monitor.records import Incident
-from monitor.triage.errors import CannotTriage
 from monitor.triage.request_file import read_request
-from monitor.triage.run import Triage, check_incident, run_triage
+from monitor.triage.run import Triage, run_triage
 
 HELP = """Sends one incident's request again, alone and under load, and says what is to blame.
+
+**Examples**
 
     specwatch triage INCIDENT --request body.json
 
@@ -34,21 +36,25 @@ Status 0 with a cause or without one, 2 on bad input.
 
 
 def triage_command(
-    incident: Annotated[str, typer.Argument(help="Id, as in /api/incidents.")],
+    incident: Annotated[
+        str, typer.Argument(metavar="INCIDENT", help="Its id, or the beginning of it.")
+    ],
     request: Annotated[Path | None, typer.Option(help="JSON body of the request.")] = None,
-    proxy: Annotated[str, typer.Option(help="Where the incident is.")] = "http://127.0.0.1:30000",
+    where: Where = LOCAL,
     target: Annotated[
         str | None, typer.Option(help="Replica to ask, in place of the incident's.")
     ] = None,
     trials: Annotated[int, typer.Option(min=2, help="Alone, and as many under load.")] = 40,
     concurrency: Annotated[int, typer.Option(min=1, help="Requests of the load.")] = 16,
-    admin_key: Annotated[str | None, typer.Option(envvar="SPECWATCH_ADMIN_KEY")] = None,
-    api_key: Annotated[str | None, typer.Option(help="For the replica.")] = None,
+    admin_key: AdminKey = None,
+    api_key: Annotated[
+        str | None, typer.Option(help="For the replica.", envvar="SPECWATCH_PROBE_API_KEY")
+    ] = None,
 ) -> None:
     """Read, run, show."""
     try:
         body = read_request(request)
-        found = asyncio.run(fetch_incident(proxy, incident, admin_key))
+        found = find_incident(open_source(where, admin_key), incident)
         address = target or found.facts.replica
         with Progress(console=error_console(), transient=True) as progress:
             task = progress.add_task("triage", total=2 * trials)
@@ -63,34 +69,8 @@ def triage_command(
                 )
             )
     except MonitorError as error:
-        typer.secho(f"specwatch: {error}", err=True, fg="red")
-        raise typer.Exit(2) from error
+        raise fail(error) from error
     show(Console(), found, address, result)
-
-
-async def fetch_incident(proxy: str, name: str, admin_key: str | None) -> Incident:
-    """Raises ``CannotTriage`` if the proxy does not answer or does not know it."""
-    headers = {} if admin_key is None else {"authorization": f"Bearer {admin_key}"}
-    address = f"{proxy.rstrip('/')}/api/incidents/{name}"
-    try:
-        async with (
-            aiohttp.ClientSession(headers=headers) as session,
-            session.get(address) as response,
-        ):
-            if response.status == 404:
-                return check_incident(None, name)
-            if response.status != 200:
-                raise CannotTriage(f"{address} answers with status {response.status}")
-            return read_incident(await response.read())
-    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-        raise CannotTriage(f"{address}: {error or type(error).__name__}") from error
-
-
-def read_incident(content: bytes) -> Incident:
-    """From the API's answer, with its story around it or without. Raises ``ValueError``."""
-    found = msgspec.json.decode(content)
-    inner = found.get("incident", found) if isinstance(found, dict) else found
-    return msgspec.convert(inner, Incident)
 
 
 def show(console: Console, incident: Incident, address: str, result: Triage) -> None:

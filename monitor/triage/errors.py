@@ -1,7 +1,7 @@
 """Errors of a triage.
 
 MonitorError
-└── CannotTriage  no request to send, no such incident, or nobody to send it to; the message says so
+└── CannotTriage  no request to send, or nobody to send it to; the message says so
 """
 
 from monitor.errors import MonitorError

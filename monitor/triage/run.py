@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 import aiohttp
 
 from monitor.ablation.run import profile_of
-from monitor.records import Incident
 from monitor.traffic.request_body import Api, Asking
 from monitor.traffic.target import ask_target
 from monitor.triage.asking import Target, Trial
@@ -111,10 +110,3 @@ def _weighed(alone: Part, loaded: Part, control: Part, samples: Sequence[Sample]
         associations(samples),
         any(sample.numbers for sample in samples),
     )
-
-
-def check_incident(incident: Incident | None, name: str) -> Incident:
-    """Raises ``CannotTriage`` if there is none of that name."""
-    if incident is None:
-        raise CannotTriage(f"the proxy knows no incident {name} (any more)")
-    return incident

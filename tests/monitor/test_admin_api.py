@@ -114,3 +114,19 @@ async def test_orders_that_cannot_be_followed(error: Exception, status: int) -> 
 @pytest.mark.parametrize("body", [{"other": 1}, {"address": 5}, {"address": "a" * 3000}, [1]])
 async def test_a_body_that_is_none(body: object) -> None:
     assert (await post(Fleet(), PATHS[0], body=body)).status_code == 422
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+@pytest.mark.parametrize("path", PATHS)
+async def test_a_number_that_json_does_not_have_is_refused(path: str, number: str) -> None:
+    """It was answered with 500: the refusal quoted it and could not be written."""
+    body = f'{{"address": {number}}}'.encode()
+    app = FastAPI()
+    fleet = Fleet()
+    app.include_router(build_admin_router(fleet, None))
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=("127.0.0.1", 5))
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
+        headers = {"content-type": "application/json"}
+        response = await http.post(path, content=body, headers=headers)
+    assert (response.status_code, fleet.orders) == (422, [])
+    assert response.json()["detail"].startswith("body.address: ")

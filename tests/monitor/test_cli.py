@@ -38,6 +38,16 @@ def test_help_names_flag_environment_and_default() -> None:
     assert "specwatch serve --replica" in output
 
 
+def test_examples_stand_on_lines_of_their_own() -> None:
+    """Examples right after the first line were run together: two commands in one line, to paste."""
+    for command in app.registered_commands:
+        lines = (command.help or "").splitlines()
+        examples = [line.strip() for line in lines if line.startswith("    ")]
+        shown = runner.invoke(app, [command.name or "", "--help"]).output.splitlines()
+        told = [line.strip() for line in shown]
+        assert [one for one in examples if one not in told] == [], command.name
+
+
 def test_version() -> None:
     """Of specwatch itself."""
     assert VERSION in runner.invoke(app, ["version"]).output

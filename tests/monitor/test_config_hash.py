@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from detectors.acceptance.library import BaselineLibrary
+from monitor.config import MonitorConfig
 from monitor.config_hash import config_info
-from monitor.options import MonitorConfig
 from retry_proxy.config import ProxyConfig
 from retry_proxy.watch import Learned
 

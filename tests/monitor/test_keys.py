@@ -9,9 +9,9 @@ import pytest
 from fastapi import FastAPI
 from starlette.routing import BaseRoute
 
+from monitor.config import MonitorConfig
 from monitor.errors import InvalidOptions
 from monitor.monitor import Monitor
-from monitor.options import MonitorConfig
 from monitor.page.routes import page_files
 from monitor.serve import compose, read_api_keys
 from retry_proxy.app import ProxyApp

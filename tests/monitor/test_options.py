@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from monitor.config import MonitorConfig
 from monitor.errors import InvalidOptions
-from monitor.options import FIELDS, FLAGS, MonitorConfig, build_configs, merge, read_file
+from monitor.options import FIELDS, FLAGS, build_configs, merge, read_file
 from retry_proxy.config import EngineName, ProxyConfig, ReleaseMode
 
 REPLICAS = ["http://127.0.0.1:30001"]

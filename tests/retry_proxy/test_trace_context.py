@@ -1,5 +1,7 @@
 """W3C Trace Context in and out: what a client says, what an engine hears."""
 
+import uuid
+
 import pytest
 
 from retry_proxy.trace_context import Tracing, client_context
@@ -61,6 +63,14 @@ def test_a_share_is_kept_by_the_id() -> None:
     assert not Tracing(0.5).begin([], high).is_sampled
     assert Tracing(1.0).begin([], high).is_sampled
     assert not Tracing(0.0).begin([], "0" * 32).is_sampled
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
+def test_the_share_of_real_ids_is_the_one_asked_for(rate: float) -> None:
+    """Bits of a UUID that are no chance were drawn as well: up to 0.5 kept none, from 0.75 all."""
+    tracing = Tracing(rate)
+    kept = sum(tracing.begin([], uuid.uuid4().hex).is_sampled for _ in range(4000))
+    assert abs(kept / 4000 - rate) < 0.05  # six standard deviations at the least
 
 
 async def test_each_attempt_hands_on_a_span_of_its_own() -> None:

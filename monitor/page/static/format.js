@@ -27,7 +27,10 @@ export function clock(unixSeconds) {
   const pad = (value) => String(value).padStart(2, "0");
   const time = [date.getHours(), date.getMinutes(), date.getSeconds()].map(pad).join(":");
   const isToday = date.toDateString() === new Date().toDateString();
-  return isToday ? time : `${date.toISOString().slice(0, 10)} ${time}`;
+  if (isToday) return time;
+  // Not toISOString: its date is UTC's, beside a time of here.
+  const day = [date.getFullYear(), pad(date.getMonth() + 1), pad(date.getDate())].join("-");
+  return `${day} ${time}`;
 }
 
 export function address(url) {

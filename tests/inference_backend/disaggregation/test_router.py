@@ -137,7 +137,8 @@ async def test_a_client_that_leaves_closes_both_legs() -> None:
 
 async def test_bad_json_and_aborts() -> None:
     async with routed(open_replica(), open_replica()) as client:
-        assert (await client.post("/v1/chat/completions", content=b"{")).status_code == 400
+        for body in (b"{", b'{"a": "\xff"}', b"[" * 100_000, b"[]"):
+            assert (await client.post("/v1/chat/completions", content=body)).status_code == 400
         assert (await client.post("/abort_request", json={"rid": "x"})).json() == {"aborted": 2}
         assert (await client.get("/health")).status_code == 200
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from monitor.cli import app
 from monitor.doctor.advice import Finding, Level, findings
-from monitor.doctor.command import visit_all
+from monitor.doctor.command import trusting, visit_all
 from monitor.doctor.facts import AbortEnd, Facts, Signal
 from monitor.doctor.races import RACES, parse_version, races_of
 from retry_proxy.config import EngineName
@@ -147,13 +147,28 @@ def test_the_table_of_races_is_sound() -> None:
 
 
 def test_nobody_there() -> None:
-    """A refused connection is told as one, in both forms; so is an address that is none."""
+    """A refused connection is told as one, in both forms."""
     refused = CliRunner().invoke(app, ["doctor", "http://127.0.0.1:9", "--json"])
     assert refused.exit_code == 1
     (row,) = json.loads(refused.stdout)["replicas"]
     assert row["needs_attention"]
     assert "cannot connect" in row["findings"][0]["text"].lower()
-    assert CliRunner().invoke(app, ["doctor", "127.0.0.1:9"]).exit_code == 2
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "http://", "http://[::1", "http://a:port"])
+def test_what_is_no_address(address: str) -> None:
+    """In words: some of them ended in a traceback."""
+    done = CliRunner().invoke(app, ["doctor", address])
+    assert done.exit_code == 2
+    assert "not an address" in done.output
+
+
+def test_certificates_that_are_none(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("nothing")
+    command = ["doctor", "http://127.0.0.1:9", "--ca-file", str(tmp_path / "ca.pem")]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 2
+    assert "--ca-file" in done.output
 
 
 async def test_certificates_are_checked(tmp_path: Path) -> None:
@@ -167,7 +182,7 @@ async def test_certificates_are_checked(tmp_path: Path) -> None:
             [address], EngineName.AUTO, None, None, 5.0, may_generate=False
         )
         ((facts, found),) = await visit_all(
-            [address], EngineName.AUTO, None, trusted, 5.0, may_generate=False
+            [address], EngineName.AUTO, None, trusting(trusted), 5.0, may_generate=False
         )
     assert troubles(distrusted) == ["reach"]
     assert "certificate" in distrusted[0].text.lower()

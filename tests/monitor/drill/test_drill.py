@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
+import json
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,13 +13,15 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 from typer.testing import CliRunner
 
+from monitor.addresses import is_loopback
 from monitor.cli import app
 from monitor.demo.process import Command, Stack
 from monitor.drill.chain import ALWAYS, Chain, Link, Seen, wanted_links
-from monitor.drill.command import is_loopback
 from monitor.drill.run import DrillOptions, drill
+from monitor.drill.targets import Alertmanager, Backend, Prometheus, Proxy
 from monitor.errors import DrillFailed
 from tests.fakes.engine import FakeEngine
 from tests.monitor.drill.alarms import FakeAlarms, serving
@@ -117,6 +120,35 @@ async def test_a_fault_that_is_on_already_is_somebody_elses(ground: Ground) -> N
     assert (await ground.faults())["plan"] == plan
 
 
+@pytest.mark.parametrize(
+    "page", ["{}", "[]", "<html>", "null", "\xff", '{"data": {"result": [{}]}}']
+)
+async def test_a_target_that_is_something_else_is_told(page: str) -> None:
+    """Two addresses that were mixed up ended the drill with a traceback."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(body=page.encode("latin-1"))
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    async with serving_app(app) as address, aiohttp.ClientSession() as session:
+        backend, proxy = Backend(session, "backend", address), Proxy(session, "proxy", address)
+        prometheus = Prometheus(session, "Prometheus", address)
+        looks: list[Callable[[], Awaitable[object]]] = [
+            backend.check,
+            backend.damaged,
+            proxy.replicas,
+            lambda: proxy.incidents("a"),
+            lambda: prometheus.anomalies("a"),
+            prometheus.firing,
+        ]
+        if page != "[]":  # no alerts
+            looks.append(Alertmanager(session, "Alertmanager", address).active)
+        for look in looks:
+            with pytest.raises(DrillFailed, match=r"not what a|no `specwatch backend`"):
+                await look()
+
+
 async def test_what_is_no_drill_backend_is_refused(ground: Ground) -> None:
     """An engine of another kind, one behind no proxy, a wrong key, nobody."""
     async with FakeEngine(is_stock=True) as stock:
@@ -132,29 +164,70 @@ async def test_what_is_no_drill_backend_is_refused(ground: Ground) -> None:
     assert (faults["plan"], faults["records"]) == (None, [])
 
 
+@asynccontextmanager
+async def serving_app(app: web.Application) -> AsyncIterator[str]:
+    """The address of an application."""
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def slow_to_heal(ground: Ground) -> AsyncIterator[tuple[str, asyncio.Event]]:
+    """The ill replica by another address, where switching off takes a moment; and when it began."""
+    has_begun = asyncio.Event()
+
+    async def pass_on(request: web.Request) -> web.Response:
+        body = await request.read()
+        if request.method == "POST" and json.loads(body)["kind"] is None:
+            has_begun.set()
+            await asyncio.sleep(0.5)
+            if request.transport is None or request.transport.is_closing():
+                return web.Response(status=499)  # who ordered it is gone
+        url = f"{ground.options.backend}{request.path}"
+        headers = {"authorization": request.headers["authorization"]}
+        async with ground.session.request(request.method, url, data=body, headers=headers) as told:
+            return web.Response(status=told.status, body=await told.read())
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", pass_on)
+    async with serving_app(app) as address:
+        yield address, has_begun
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_whoever_stops_it_leaves_no_fault(ground: Ground, number: signal.Signals) -> None:
+    """Nor does who is in a hurry: a second signal ended the switching off, and was told that the
+    fault is off.
+    """
     options = ground.options
     ground.alarms.is_deaf = True
     command = [sys.executable, "-m", "monitor", "drill", "--proxy", options.proxy]
-    command += ["--backend", options.backend, "--backend-key", KEY]
+    command += ["--backend-key", KEY, "--replica", options.backend]
     command += ["--prometheus", str(options.prometheus)]
-    child = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.PIPE, start_new_session=True
-    )
-    try:
-        assert child.stdout is not None
-        async with asyncio.timeout(30):
-            while Link.STORED.value not in (await child.stdout.readline()).decode():
-                assert child.returncode is None
-        assert (await ground.faults())["plan"] is not None
-        child.send_signal(number)
-        async with asyncio.timeout(30):
-            assert await child.wait() == 130
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            child.kill()
-        await child.wait()
+    async with slow_to_heal(ground) as (backend, has_begun):
+        child = await asyncio.create_subprocess_exec(
+            *command, "--backend", backend, stdout=asyncio.subprocess.PIPE, start_new_session=True
+        )
+        try:
+            assert child.stdout is not None
+            async with asyncio.timeout(30):
+                while Link.STORED.value not in (await child.stdout.readline()).decode():
+                    assert child.returncode is None
+            assert (await ground.faults())["plan"] is not None
+            child.send_signal(number)
+            async with asyncio.timeout(30):
+                await has_begun.wait()
+                child.send_signal(number)
+                assert await child.wait() == 130
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                child.kill()
+            await child.wait()
     assert (await ground.faults())["plan"] is None
 
 
@@ -170,18 +243,18 @@ def test_elsewhere_it_wants_to_be_sure() -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "is_here"),
+    ("host", "is_here"),
     [
-        ("http://localhost:1", True),
-        ("http://127.9.9.9:1", True),
-        ("http://[::1]:1", True),
-        ("http://localhost.example.com:1", False),
-        ("http://0.0.0.0:1", False),
-        ("http://127.0.0.1.nip.example:1", False),
+        ("localhost", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("localhost.example.com", False),
+        ("0.0.0.0", False),
+        ("127.0.0.1.nip.example", False),
     ],
 )
-def test_this_machine(address: str, is_here: bool) -> None:
-    assert is_loopback(address) == is_here
+def test_this_machine(host: str, is_here: bool) -> None:
+    assert is_loopback(host) == is_here
 
 
 def test_links_that_cannot_be_seen_are_not_waited_for() -> None:

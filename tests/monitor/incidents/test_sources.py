@@ -15,7 +15,8 @@ from redis import Redis
 
 from detectors.verdict import AnomalyKind
 from monitor.errors import IncidentsUnavailable
-from monitor.incidents.sources import FileSource, find_incident, open_source
+from monitor.incidents.commands import tell_cut
+from monitor.incidents.sources import MOST, FileSource, find_incident, open_source
 from monitor.monitor import Monitor
 from monitor.records import IncidentFilter
 from monitor.store.redis import RedisStore, connect
@@ -85,6 +86,46 @@ async def test_another_server_on_the_port_is_told() -> None:
         await asyncio.to_thread(open_source(f"http://127.0.0.1:{port}").incidents, ANY)
     server.close()
     await server.wait_closed()
+
+
+async def test_a_redirect_does_not_get_the_key() -> None:
+    """It was followed with the key, to whatever host it named."""
+    heads: list[str] = []
+    elsewhere = ""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append((await reader.readuntil(b"\r\n\r\n")).decode())
+        head = f"HTTP/1.1 302 Found\r\nlocation: {elsewhere}\r\ncontent-length: 0\r\n"
+        writer.write(f"{head}connection: close\r\n\r\n".encode())
+        await writer.drain()
+        writer.close()
+
+    async with (
+        await asyncio.start_server(answer, "127.0.0.1", 0) as first,
+        await asyncio.start_server(answer, "127.0.0.1", 0) as other,
+    ):
+        elsewhere = f"http://127.0.0.1:{other.sockets[0].getsockname()[1]}/"
+        where = f"http://127.0.0.1:{first.sockets[0].getsockname()[1]}"
+        with pytest.raises(IncidentsUnavailable, match="answers 302"):
+            await asyncio.to_thread(open_source(where, "secret").incidents, ANY)
+    assert ["Bearer secret" in head for head in heads] == [True]
+
+
+@pytest.mark.parametrize(
+    ("where", "found", "limit", "is_told"),
+    [
+        ("http://a", MOST, MOST + 1, True),
+        ("http://a", MOST, MOST, False),
+        ("http://a", MOST - 1, MOST + 1, False),
+        ("redis://a", MOST, MOST + 1, False),
+    ],
+)
+def test_that_a_monitor_tells_no_more_is_said(
+    where: str, found: int, limit: int, is_told: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A list that ends because the source does looks whole."""
+    tell_cut(where, found, limit)
+    assert ("newest 1,000" in capsys.readouterr().err) == is_told
 
 
 async def test_a_file_of_lines_and_pages(tmp_path: Path) -> None:

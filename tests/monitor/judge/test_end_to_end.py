@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from monitor.api import build_router
+from monitor.config import MonitorConfig
 from monitor.errors import JudgeUnavailable
 from monitor.judge.judge import Judge, JudgeOptions
 from monitor.judge.language_model import load_language_model
 from monitor.judge.process import JudgeProcess, worker_command
 from monitor.monitor import Monitor
-from monitor.options import MonitorConfig
 from monitor.records import IncidentFilter
 from monitor.serve import build_judge
 from retry_proxy.app import build_app

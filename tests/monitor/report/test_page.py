@@ -180,3 +180,6 @@ def test_the_command(tmp_path: Path) -> None:
     empty = ["report", "--html", str(target), "--from", str(source), "--since", "1h"]
     result = runner.invoke(app, empty)
     assert (result.exit_code, "nothing to report" in result.stderr) == (2, True)
+    of_another = ["report", "--html", str(target), "--from", str(source), "--model", "another"]
+    result = runner.invoke(app, of_another)
+    assert (result.exit_code, "nothing to report" in result.stderr) == (2, True)

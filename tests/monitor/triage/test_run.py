@@ -1,17 +1,24 @@
 """Triage of scripted targets: sick by input, sick under load, never sick."""
 
+import asyncio
 import json
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from monitor.cli import app
+from monitor.incidents.listing import as_line
 from monitor.triage.conclusion import Cause
 from monitor.triage.errors import CannotTriage
 from monitor.triage.request_file import read_request
 from monitor.triage.run import Triage, run_triage
 from tests.fakes.target import Reply, Target
+from tests.monitor.events import verdict
+from tests.monitor.incidents.made import made
 
 BODY = {"text": "say it", "sampling_params": {"max_new_tokens": 300, "temperature": 0.7}}
 LOOP = "the answer is that " * 120
@@ -100,3 +107,19 @@ def test_the_request_comes_from_a_file_and_from_nowhere_else(tmp_path: Path) -> 
     path.write_text("nonsense")
     with pytest.raises(CannotTriage, match="not a JSON object"):
         read_request(path)
+
+
+async def test_the_command_finds_an_incident_as_the_others_do(tmp_path: Path) -> None:
+    """In a file too, by the beginning of its id, and with a score that JSON cannot hold: triage
+    read incidents by itself and refused an infinite one.
+    """
+    incident = await made(verdict=verdict(score=math.inf))
+    (tmp_path / "incidents.jsonl").write_text(as_line(incident) + "\n")
+    (tmp_path / "body.json").write_text(json.dumps(BODY))
+    async with Target() as target:
+        target.reply = lambda _: Reply(text="b", sanitizer=SOUND)
+        command = ["triage", incident.id[:-3], "--from", str(tmp_path / "incidents.jsonl")]
+        command += ["--request", str(tmp_path / "body.json"), "--target", target.address]
+        done = await asyncio.to_thread(CliRunner().invoke, app, [*command, "--trials", "2"])
+    assert (done.exit_code, done.exception) == (0, None), done.output
+    assert incident.id in done.output.replace("\n", "")

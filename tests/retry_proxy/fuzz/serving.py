@@ -12,8 +12,8 @@ from typing import Any
 import uvicorn
 import uvloop
 
+from monitor.config import MonitorConfig
 from monitor.monitor import Monitor
-from monitor.options import MonitorConfig
 from monitor.serve import compose
 from retry_proxy.config import EngineName, ProxyConfig
 from retry_proxy.edge import EdgeLimits, edge_protocol
