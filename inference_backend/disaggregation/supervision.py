@@ -61,7 +61,8 @@ class Supervised:
     lives: Lives = field(default_factory=Lives)
 
     async def start(self) -> None:
-        self.process = await asyncio.create_subprocess_exec(*self.command)
+        """In a session of its own: what Ctrl-C ended would be started again."""
+        self.process = await asyncio.create_subprocess_exec(*self.command, start_new_session=True)
 
     @property
     def is_running(self) -> bool:
