@@ -139,11 +139,11 @@ ALERTS: tuple[Alert, ...] = (
     ),
     Alert(
         "FalsePositiveBudget",
-        'max(specwatch_judge_false_alarm_share{bound="high"}) '
+        'max(specwatch_judge_false_alarm_share{kind="high"}) '
         "* (sum(increase(specwatch_detections_total[1d])) "
         "/ sum(increase(specwatch_requests_total[1d]))) "
         f"> {FALSE_ALARM_OBJECTIVE:g} "
-        'and on () sum(specwatch_judge_texts_total{source="incident"}) > 30',
+        'and on () sum(specwatch_judge_texts_total{kind="incident"}) > 30',
         "1h",
         Severity.TICKET,
         Board.FLEET,

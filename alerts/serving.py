@@ -4,8 +4,8 @@ from alerts.recording import RETRY_RATIO
 from alerts.rule import Alert, Board, Severity
 
 _SLOW_SHARE = (
-    'sum by (instance) (increase(specwatch_store_slow_calls_total{store="redis"}[10m])) '
-    '/ sum by (instance) (increase(specwatch_store_calls_total{store="redis"}[10m]))'
+    'sum by (instance) (increase(specwatch_store_slow_calls_total{kind="redis"}[10m])) '
+    '/ sum by (instance) (increase(specwatch_store_calls_total{kind="redis"}[10m]))'
 )
 _NEAR_BOUND = (
     "sum by (instance) (increase(specwatch_held_bytes_ratio_count[10m])) "
@@ -30,7 +30,7 @@ ALERTS: tuple[Alert, ...] = (
     ),
     Alert(
         "RetryBudgetExhausted",
-        'sum by (instance) (increase(specwatch_retries_refused_total{reason="budget"}[5m])) > 0',
+        'sum by (instance) (increase(specwatch_retries_refused_total{outcome="budget"}[5m])) > 0',
         "1m",
         Severity.PAGE,
         Board.PROXY,
@@ -73,7 +73,7 @@ ALERTS: tuple[Alert, ...] = (
     ),
     Alert(
         "NoHealthyReplica",
-        'max by (instance) (specwatch_replicas{state="healthy"}) == 0',
+        'max by (instance) (specwatch_replicas{kind="healthy"}) == 0',
         "30s",
         Severity.PAGE,
         Board.REPLICA,
@@ -97,7 +97,7 @@ ALERTS: tuple[Alert, ...] = (
     ),
     Alert(
         "RedisDown",
-        'max by (instance) (specwatch_store_up{store="redis"}) == 0',
+        'max by (instance) (specwatch_store_up{kind="redis"}) == 0',
         "2m",
         Severity.TICKET,
         Board.PROXY,
@@ -108,7 +108,7 @@ ALERTS: tuple[Alert, ...] = (
     Alert(
         "RedisSlow",
         f"{_SLOW_SHARE} > 0.01 and on (instance) sum by (instance) "
-        '(increase(specwatch_store_calls_total{store="redis"}[10m])) > 100',
+        '(increase(specwatch_store_calls_total{kind="redis"}[10m])) > 100',
         "5m",
         Severity.TICKET,
         Board.PROXY,

@@ -47,8 +47,8 @@ _RETRIES = Row(
                     "hedged: {{outcome}}",
                 ),
                 Query(
-                    f"sum by (reason) (rate(specwatch_retries_refused_total{RANGE}))",
-                    "refused: {{reason}}",
+                    f"sum by (outcome) (rate(specwatch_retries_refused_total{RANGE}))",
+                    "refused: {{outcome}}",
                 ),
                 Query("specwatch_retries:ratio_rate5m", "retries per request"),
             ),
@@ -62,7 +62,7 @@ _RETRIES = Row(
             (
                 Query("min by (instance) (specwatch_retry_budget_left)", "{{instance}} left"),
                 Query(
-                    'max by (state) (specwatch_replicas{state=~"tripped|unreachable"})', "{{state}}"
+                    'max by (kind) (specwatch_replicas{kind=~"tripped|unreachable"})', "{{kind}}"
                 ),
             ),
         ),
@@ -92,7 +92,8 @@ _RETRIES = Row(
             "short",
             (
                 Query(
-                    f"sum by (reason) (rate(specwatch_wasted_tokens_total{RANGE}))", "{{reason}}/s"
+                    f"sum by (outcome) (rate(specwatch_wasted_tokens_total{RANGE}))",
+                    "{{outcome}}/s",
                 ),
                 Query(
                     f"sum(rate(specwatch_wasted_tokens_total{RANGE})) "
@@ -243,7 +244,7 @@ _PROCESS = Row(
             Look.SERIES,
             "short",
             (
-                Query("max by (instance, store) (specwatch_store_up)", "{{instance}} {{store}} up"),
+                Query("max by (instance, kind) (specwatch_store_up)", "{{instance}} {{kind}} up"),
                 Query(
                     f"{_by_instance('specwatch_store_seconds_total')} "
                     f"/ {_by_instance('specwatch_store_calls_total')}",
@@ -279,14 +280,14 @@ _PROCESS = Row(
                     "{{instance}} baselines",
                 ),
                 Query(
-                    f"sum by (reason) (rate(specwatch_record_dropped_total{RANGE})) "
+                    f"sum by (outcome) (rate(specwatch_record_dropped_total{RANGE})) "
                     "or on () vector(0)",
-                    "recording {{reason}}",
+                    "recording {{outcome}}",
                 ),
                 Query(
-                    f"sum by (reason) (rate(specwatch_events_dropped_total{RANGE})) "
+                    f"sum by (outcome) (rate(specwatch_events_dropped_total{RANGE})) "
                     "or on () vector(0)",
-                    "events {{reason}}",
+                    "events {{outcome}}",
                 ),
                 Query(
                     f"sum by (detector) (rate(specwatch_detector_errors_total{RANGE})) "

@@ -76,7 +76,7 @@ _STATE = Row(
             Look.SERIES,
             "short",
             (
-                Query("max by (state) (specwatch_replicas)", "{{state}}"),
+                Query("max by (kind) (specwatch_replicas)", "{{kind}}"),
                 Query("max(specwatch_ejected_replicas)", "left alone"),
                 Query("max(specwatch_ejectable_replicas)", "may be left alone"),
             ),
@@ -144,18 +144,18 @@ _ACCEPTANCE = Row(
             "percentunit",
             (
                 Query(
-                    "sum by (position) "
+                    "sum by (kind) "
                     f"(rate(specwatch_position_accepted_total{{{MODEL}}}{RANGE})) "
                     "/ on () group_left () "
                     f"sum(rate(specwatch_position_steps_total{{{MODEL}}}{RANGE}))",
-                    "position {{position}}",
+                    "position {{kind}}",
                 ),
                 Query(
-                    "sum by (engine, position) "
+                    "sum by (engine, kind) "
                     f"(rate(specwatch_engine_position_accepted_total{RANGE})) "
                     "/ on (engine) group_left () "
                     f"sum by (engine) (rate(specwatch_engine_verify_steps_total{RANGE}))",
-                    "{{engine}} position {{position}}",
+                    "{{engine}} position {{kind}}",
                 ),
             ),
         ),

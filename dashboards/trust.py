@@ -66,11 +66,11 @@ ROW = Row(
             Look.SERIES,
             "percentunit",
             (
-                Query("max by (bound) (specwatch_judge_false_alarm_share)", "false {{bound}}"),
-                Query("max by (bound) (specwatch_judge_miss_share)", "missed {{bound}}"),
+                Query("max by (kind) (specwatch_judge_false_alarm_share)", "false {{kind}}"),
+                Query("max by (kind) (specwatch_judge_miss_share)", "missed {{kind}}"),
                 Query(f"vector({FALSE_ALARM_OBJECTIVE:g})", "budget over all requests"),
                 Query(
-                    'max(specwatch_judge_false_alarm_share{bound="high"}) '
+                    'max(specwatch_judge_false_alarm_share{kind="high"}) '
                     "* (sum(increase(specwatch_detections_total[1d])) "
                     "/ sum(increase(specwatch_requests_total[1d])))",
                     "upper bound over all requests",
@@ -85,12 +85,12 @@ ROW = Row(
             "short",
             (
                 Query(
-                    f"sum by (source, opinion) (increase(specwatch_judge_texts_total{RANGE}))",
-                    "{{source}}: {{opinion}}",
+                    f"sum by (kind, outcome) (increase(specwatch_judge_texts_total{RANGE}))",
+                    "{{kind}}: {{outcome}}",
                 ),
                 Query(
-                    f"sum by (reason) (increase(specwatch_judge_dropped_total{RANGE}))",
-                    "dropped: {{reason}}",
+                    f"sum by (outcome) (increase(specwatch_judge_dropped_total{RANGE}))",
+                    "dropped: {{outcome}}",
                 ),
                 Query("max(specwatch_judge_up)", "judge is up"),
             ),
@@ -104,12 +104,12 @@ ROW = Row(
             "reqps",
             (
                 Query(
-                    f"sum by (signal) (rate(specwatch_inspected_attempts_total{RANGE}))",
-                    "watched by {{signal}}",
+                    f"sum by (kind) (rate(specwatch_inspected_attempts_total{RANGE}))",
+                    "watched by {{kind}}",
                 ),
                 Query(
-                    f"sum by (reason) (rate(specwatch_unwatched_requests_total{RANGE}))",
-                    "not watched: {{reason}}",
+                    f"sum by (outcome) (rate(specwatch_unwatched_requests_total{RANGE}))",
+                    "not watched: {{outcome}}",
                 ),
             ),
         ),

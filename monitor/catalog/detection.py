@@ -95,14 +95,14 @@ POSITION_ACCEPTED = Metric(
     MetricType.COUNTER,
     "steps",
     "Those of them in which the draft at this position (from 1; 8 is the eighth) was accepted.",
-    ("model", "position"),
+    ("model", "kind"),
 )
 INSPECTED_ATTEMPTS = Metric(
     "specwatch_inspected_attempts_total",
     MetricType.COUNTER,
     "attempts",
     "Attempts that the detectors watched: by acceptance and text, or by the text alone.",
-    ("signal",),
+    ("kind",),
 )
 INSPECTED_TOKENS = Metric(
     "specwatch_inspected_tokens_total",
@@ -138,7 +138,7 @@ JUDGE_TEXTS = Metric(
     MetricType.COUNTER,
     "texts",
     "Texts that the judge gave a second opinion on, by why they were chosen and its opinion.",
-    ("source", "opinion"),
+    ("kind", "outcome"),
     is_pulled=True,
 )
 JUDGE_DROPPED = Metric(
@@ -146,7 +146,7 @@ JUDGE_DROPPED = Metric(
     MetricType.COUNTER,
     "texts",
     "Texts chosen for the judge that it did not judge, by why.",
-    ("reason",),
+    ("outcome",),
     is_pulled=True,
 )
 JUDGE_UP = Metric(
@@ -161,7 +161,7 @@ JUDGE_FALSE_ALARMS = Metric(
     MetricType.GAUGE,
     "ratio",
     "Incidents held for fine among those with a clear opinion: estimate and 95 % interval.",
-    ("bound",),
+    ("kind",),
     is_pulled=True,
 )
 JUDGE_MISSES = Metric(
@@ -170,7 +170,7 @@ JUDGE_MISSES = Metric(
     "ratio",
     "Answers without a finding held for sick, among those sampled that got a clear opinion: "
     "estimate and 95 % interval.",
-    ("bound",),
+    ("kind",),
     is_pulled=True,
 )
 

@@ -58,7 +58,7 @@ POSITION_ACCEPTED = _total(
     "position_accepted",
     "steps",
     "Steps in which the draft at this position (from 1) was accepted; vLLM and llama.cpp tell it.",
-    ("engine", "position"),
+    ("engine", "kind"),
 )
 
 ALL = metrics_of(vars())

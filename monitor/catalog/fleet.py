@@ -29,7 +29,7 @@ REPLICAS = Metric(
     MetricType.GAUGE,
     "replicas",
     "How many replicas are in each state.",
-    ("state",),
+    ("kind",),
     is_pulled=True,
 )
 EJECTED = Metric(

@@ -7,14 +7,14 @@ EVENTS_DROPPED = Metric(
     MetricType.COUNTER,
     "events",
     "Events that the monitor could not keep, by why.",
-    ("reason",),
+    ("outcome",),
 )
 STORE_UP = Metric(
     "specwatch_store_up",
     MetricType.GAUGE,
     "flag",
     "1 while the shared store answers; always 1 for the store in memory.",
-    ("store",),
+    ("kind",),
     is_pulled=True,
 )
 STORE_CALLS = Metric(
@@ -22,7 +22,7 @@ STORE_CALLS = Metric(
     MetricType.COUNTER,
     "calls",
     "Calls to the shared store that were made.",
-    ("store",),
+    ("kind",),
     is_pulled=True,
 )
 STORE_SECONDS = Metric(
@@ -30,7 +30,7 @@ STORE_SECONDS = Metric(
     MetricType.COUNTER,
     "seconds",
     "Time that these calls took.",
-    ("store",),
+    ("kind",),
     is_pulled=True,
 )
 STORE_SLOW = Metric(
@@ -38,7 +38,7 @@ STORE_SLOW = Metric(
     MetricType.COUNTER,
     "calls",
     "Those of them that took more than 50 ms.",
-    ("store",),
+    ("kind",),
     is_pulled=True,
 )
 STORE_ERRORS = Metric(
@@ -46,7 +46,7 @@ STORE_ERRORS = Metric(
     MetricType.COUNTER,
     "errors",
     "Calls to the shared store that failed.",
-    ("store",),
+    ("kind",),
     is_pulled=True,
 )
 STORE_AWAY = Metric(
@@ -54,7 +54,7 @@ STORE_AWAY = Metric(
     MetricType.COUNTER,
     "seconds",
     "Time for which the shared store was away and this process went on with what it knew.",
-    ("store",),
+    ("kind",),
     is_pulled=True,
 )
 STORE_DROPPED = Metric(
@@ -62,7 +62,7 @@ STORE_DROPPED = Metric(
     MetricType.COUNTER,
     "records",
     "Records that never reached the shared store, because it was away for too long.",
-    ("store",),
+    ("kind",),
     is_pulled=True,
 )
 STORE_UNREADABLE = Metric(
@@ -70,7 +70,7 @@ STORE_UNREADABLE = Metric(
     MetricType.COUNTER,
     "records",
     "Records in the shared store that this version could not read, each time it tried.",
-    ("store",),
+    ("kind",),
     is_pulled=True,
 )
 BASELINES_REFUSED = Metric(
@@ -93,7 +93,7 @@ RECORD_DROPPED = Metric(
     MetricType.COUNTER,
     "requests",
     "Requests that the recording of --record lacks, by why.",
-    ("reason",),
+    ("outcome",),
     is_pulled=True,
 )
 RECORD_UP = Metric(

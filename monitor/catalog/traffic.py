@@ -20,7 +20,7 @@ UNWATCHED = Metric(
     MetricType.COUNTER,
     "requests",
     "Generation requests that passed through without being watched, by why.",
-    ("reason",),
+    ("outcome",),
 )
 BAD_OUTPUT = Metric(
     "specwatch_bad_output_total",
@@ -28,7 +28,7 @@ BAD_OUTPUT = Metric(
     "requests",
     "Requests whose client got bad tokens: a whole answer that was let through and marked, or what "
     "leaked before a sick attempt was stopped.",
-    ("model", "reason"),
+    ("model", "outcome"),
 )
 ATTEMPTS = Metric(
     "specwatch_attempts_total",
@@ -57,7 +57,7 @@ RETRIES_REFUSED = Metric(
     MetricType.COUNTER,
     "requests",
     "Requests that needed another attempt and were refused one.",
-    ("reason",),
+    ("outcome",),
 )
 RETRY_BUDGET = Metric(
     "specwatch_retry_budget_left",
@@ -71,7 +71,7 @@ WASTED_TOKENS = Metric(
     MetricType.COUNTER,
     "tokens",
     "Tokens generated and thrown away, by how their attempt ended.",
-    ("reason",),
+    ("outcome",),
 )
 WASTED_SECONDS = Metric(
     "specwatch_wasted_seconds_total",
@@ -79,7 +79,7 @@ WASTED_SECONDS = Metric(
     "seconds",
     "Replica time that went into tokens thrown away: each attempt's duration by the share of its "
     "tokens that was. An estimate: requests of one batch share the time.",
-    ("reason",),
+    ("outcome",),
 )
 COMPLETION_TOKENS = Metric(
     "specwatch_completion_tokens_total",

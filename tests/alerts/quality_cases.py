@@ -4,7 +4,9 @@ from tests.alerts.case import Case, Series, grows, requests, stays
 
 
 def bad(per_minute: float) -> Series:
-    return {'specwatch_bad_output_total{model="m",reason="leaked",instance="i"}': grows(per_minute)}
+    return {
+        'specwatch_bad_output_total{model="m",outcome="leaked",instance="i"}': grows(per_minute)
+    }
 
 
 def replica(name: str, anomalies: float, attempts: float = 10) -> Series:
@@ -108,14 +110,14 @@ QUALITY = (
     Case(
         "CoverageLow",
         "65m",
-        {**requests(10), 'specwatch_unwatched_requests_total{reason="batch"}': grows(1)},
+        {**requests(10), 'specwatch_unwatched_requests_total{outcome="batch"}': grows(1)},
         1,
         "one in eleven",
     ),
     Case(
         "CoverageLow",
         "65m",
-        {**requests(10), 'specwatch_unwatched_requests_total{reason="batch"}': grows(0.05)},
+        {**requests(10), 'specwatch_unwatched_requests_total{outcome="batch"}': grows(0.05)},
         0,
         "one in two hundred",
     ),
@@ -126,8 +128,8 @@ QUALITY = (
             {
                 **requests(100),
                 **detections(1),
-                'specwatch_judge_false_alarm_share{bound="high"}': stays(share),
-                'specwatch_judge_texts_total{source="incident",opinion="fine"}': stays(texts),
+                'specwatch_judge_false_alarm_share{kind="high"}': stays(share),
+                'specwatch_judge_texts_total{kind="incident",outcome="fine"}': stays(texts),
             },
             fires,
             why,

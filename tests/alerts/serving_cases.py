@@ -12,7 +12,7 @@ def retries(**per_minute: float) -> Series:
 
 
 def refused(reason: str) -> Series:
-    return {f'specwatch_retries_refused_total{{reason="{reason}",instance="i"}}': grows(1)}
+    return {f'specwatch_retries_refused_total{{outcome="{reason}",instance="i"}}': grows(1)}
 
 
 def ejected(count: int, allowed: int) -> Series:
@@ -31,8 +31,8 @@ def scraped(success: int, state: int) -> Series:
 
 def redis(slow: float) -> Series:
     return {
-        'specwatch_store_calls_total{store="redis",instance="i"}': grows(100),
-        'specwatch_store_slow_calls_total{store="redis",instance="i"}': grows(slow),
+        'specwatch_store_calls_total{kind="redis",instance="i"}': grows(100),
+        'specwatch_store_slow_calls_total{kind="redis",instance="i"}': grows(slow),
     }
 
 
@@ -96,7 +96,7 @@ SERVING = (
     Case(
         "NoHealthyReplica",
         "5m",
-        {'specwatch_replicas{instance="i",state="healthy"}': stays(0)},
+        {'specwatch_replicas{instance="i",kind="healthy"}': stays(0)},
         1,
         "none",
     ),
@@ -104,8 +104,8 @@ SERVING = (
         "NoHealthyReplica",
         "5m",
         {
-            'specwatch_replicas{instance="i",state="healthy"}': stays(1),
-            'specwatch_replicas{instance="i",state="tripped"}': stays(0),
+            'specwatch_replicas{instance="i",kind="healthy"}': stays(1),
+            'specwatch_replicas{instance="i",kind="tripped"}': stays(0),
         },
         0,
         "one",
@@ -120,14 +120,12 @@ SERVING = (
         "renamed",
     ),
     Case("EngineMetricsAbsent", "20m", scraped(1, 0), 0, "all there"),
-    Case(
-        "RedisDown", "5m", {'specwatch_store_up{store="redis",instance="i"}': stays(0)}, 1, "down"
-    ),
-    Case("RedisDown", "5m", {'specwatch_store_up{store="redis",instance="i"}': stays(1)}, 0, "up"),
+    Case("RedisDown", "5m", {'specwatch_store_up{kind="redis",instance="i"}': stays(0)}, 1, "down"),
+    Case("RedisDown", "5m", {'specwatch_store_up{kind="redis",instance="i"}': stays(1)}, 0, "up"),
     Case(
         "RedisDown",
         "5m",
-        {'specwatch_store_up{store="memory",instance="i"}': stays(0)},
+        {'specwatch_store_up{kind="memory",instance="i"}': stays(0)},
         0,
         "no Redis",
     ),

@@ -100,7 +100,7 @@ class Outage:
         """By its metrics."""
         async with self.session.get(f"{self.shared}/metrics") as response:
             lines = (await response.text()).splitlines()
-        return "specwatch_store_up 1.0" in [line.replace('{store="redis"}', "") for line in lines]
+        return "specwatch_store_up 1.0" in [line.replace('{kind="redis"}', "") for line in lines]
 
     async def written_incidents(self) -> set[str]:
         """What any other proxy would read in Redis."""

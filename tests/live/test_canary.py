@@ -26,8 +26,7 @@ from tests.live.redis_outage import redis_answers, wait_for
 from tests.monitor.test_privacy_process import CANARY, PAGES, bodies, page
 from tests.monitor.test_serve import proxy, start
 
-# Debug tells all that the others tell, so it gets nearly all of them.
-REQUESTS = {"debug": 1000, "info": 40, "warning": 40, "error": 40}
+REQUESTS = dict.fromkeys(("debug", "info", "warning", "error"), 1000)
 WORD = f"{CANARY} "  # apart: run together they look like a key, which is taken out
 AT_ONCE = 8
 FAULTS = (Fault.LOW_ACCEPTANCE, Fault.CUT, Fault.BAD_JSON, Fault.STATUS)

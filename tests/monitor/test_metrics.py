@@ -58,7 +58,7 @@ def test_a_stopped_attempt() -> None:
     assert value(metrics, "specwatch_detections_total", **found_by) == 1
     assert value(metrics, "specwatch_detection_tokens_sum", kind="garbled") == 40
     assert value(metrics, "specwatch_leaked_tokens_total", kind="garbled") == 5
-    assert value(metrics, "specwatch_wasted_tokens_total", reason="anomaly") == 35
+    assert value(metrics, "specwatch_wasted_tokens_total", outcome="anomaly") == 35
 
 
 def test_a_marked_attempt_is_an_anomaly_too() -> None:
@@ -123,7 +123,7 @@ def test_a_request_without_a_first_byte() -> None:
     )
     assert value(metrics, "specwatch_time_to_first_byte_seconds_count", model=OTHER) is None
     assert value(metrics, "specwatch_added_delay_seconds_count") == 0
-    assert value(metrics, "specwatch_retries_refused_total", reason="budget") == 1
+    assert value(metrics, "specwatch_retries_refused_total", outcome="budget") == 1
 
 
 def test_series_stay_few_whatever_models_clients_name() -> None:
@@ -165,7 +165,7 @@ def test_fleet_is_read_at_the_scrape() -> None:
     metrics.registry.register(FleetCollector(fleet, metrics.replicas))
     assert value(metrics, "specwatch_replica_state", replica=REPLICA_A) == 0
     assert value(metrics, "specwatch_replica_state", replica=REPLICA_B) == 3
-    assert value(metrics, "specwatch_replicas", state="unreachable") == 1
+    assert value(metrics, "specwatch_replicas", kind="unreachable") == 1
     assert value(metrics, "specwatch_ejected_replicas") == 0
     assert value(metrics, "specwatch_in_flight", replica=REPLICA_A) == 3
 
@@ -188,12 +188,12 @@ def test_the_judge_is_read_at_the_scrape() -> None:
     judge.tally.opinions[Source.INCIDENT] |= {Opinion.SICK: 9, Opinion.FINE: 1}
     judge.tally.dropped[Dropped.RATE_LIMIT] = 3
     name = "specwatch_judge_false_alarm_share"
-    assert value(metrics, name, bound="estimate") == 0.1
-    assert value(metrics, name, bound="low") == pytest.approx(0.0025, abs=1e-4)
-    assert value(metrics, name, bound="high") == pytest.approx(0.445, abs=1e-3)
-    assert value(metrics, "specwatch_judge_miss_share", bound="estimate") is None
-    assert value(metrics, "specwatch_judge_texts_total", source="incident", opinion="sick") == 9
-    assert value(metrics, "specwatch_judge_dropped_total", reason="rate_limit") == 3
+    assert value(metrics, name, kind="estimate") == 0.1
+    assert value(metrics, name, kind="low") == pytest.approx(0.0025, abs=1e-4)
+    assert value(metrics, name, kind="high") == pytest.approx(0.445, abs=1e-3)
+    assert value(metrics, "specwatch_judge_miss_share", kind="estimate") is None
+    assert value(metrics, "specwatch_judge_texts_total", kind="incident", outcome="sick") == 9
+    assert value(metrics, "specwatch_judge_dropped_total", outcome="rate_limit") == 3
     assert value(metrics, "specwatch_judge_up") == 1
 
 
@@ -209,9 +209,9 @@ def test_store_and_detectors_are_read_at_the_scrape() -> None:
     metrics = Metrics()
     metrics.registry.register(StoreCollector(FailingStore()))
     metrics.registry.register(DetectorCollector(lambda: {"acceptance": 4}, lambda: 1.5))
-    assert value(metrics, "specwatch_store_up", store="redis") == 0
-    assert value(metrics, "specwatch_store_errors_total", store="redis") == 7
-    assert value(metrics, "specwatch_store_dropped_total", store="redis") == 2
+    assert value(metrics, "specwatch_store_up", kind="redis") == 0
+    assert value(metrics, "specwatch_store_errors_total", kind="redis") == 7
+    assert value(metrics, "specwatch_store_dropped_total", kind="redis") == 2
     assert value(metrics, "specwatch_detector_errors_total", detector="acceptance") == 4
     assert value(metrics, "specwatch_detector_seconds_total") == 1.5
 

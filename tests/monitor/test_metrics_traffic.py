@@ -64,15 +64,17 @@ def test_bad_output_is_what_the_client_got(
     metrics.request_ended(request_ended(outcome=outcome, leaked_tokens=leaked))
     for one in ("marked", "leaked"):
         expected = 1 if one == reason else None
-        assert value(metrics, "specwatch_bad_output_total", model="smollm2", reason=one) == expected
+        assert (
+            value(metrics, "specwatch_bad_output_total", model="smollm2", outcome=one) == expected
+        )
 
 
 def test_waste_is_told_in_tokens_and_in_replica_time() -> None:
     """35 of 130 tokens of an attempt of 2 s."""
     metrics = Metrics()
     metrics.attempt_ended(stopped())
-    assert value(metrics, "specwatch_wasted_tokens_total", reason="anomaly") == 35
-    seconds = value(metrics, "specwatch_wasted_seconds_total", reason="anomaly")
+    assert value(metrics, "specwatch_wasted_tokens_total", outcome="anomaly") == 35
+    seconds = value(metrics, "specwatch_wasted_seconds_total", outcome="anomaly")
     assert seconds == pytest.approx(2.0 * 35 / 130)
 
 
@@ -84,11 +86,11 @@ def test_acceptance_by_position_comes_from_exact_steps_only() -> None:
     at = {"model": "smollm2"}
     assert value(metrics, "specwatch_position_steps_total", **at) == 3
     name = "specwatch_position_accepted_total"
-    told = [value(metrics, name, position=str(n), **at) for n in (1, 2, 3, 4)]
+    told = [value(metrics, name, kind=str(n), **at) for n in (1, 2, 3, 4)]
     assert told == [2, 2, 1, None]
     metrics.attempt_ended(attempt_ended(accepted_per_step=bytes((30,))))
-    assert value(metrics, name, position="8", **at) == 1
-    assert value(metrics, name, position="9", **at) is None
+    assert value(metrics, name, kind="8", **at) == 1
+    assert value(metrics, name, kind="9", **at) is None
 
 
 def test_the_first_dispatch_tells_the_overhead_and_a_clock_set_back_is_none() -> None:
@@ -130,7 +132,7 @@ def test_unwatched_requests_and_stalled_clients_are_counted() -> None:
     monitor = Monitor()
     monitor.emit(RequestUnwatched("/generate", "batch", 1000.0))
     monitor.emit(request_ended(client_stall_seconds=1.5))
-    assert value(monitor.metrics, "specwatch_unwatched_requests_total", reason="batch") == 1
+    assert value(monitor.metrics, "specwatch_unwatched_requests_total", outcome="batch") == 1
     assert value(monitor.metrics, "specwatch_client_stall_seconds_total") == 1.5
 
 

@@ -50,7 +50,7 @@ async def test_a_fault_in_the_monitor_never_reaches_a_stream(
     with caplog.at_level(logging.CRITICAL, "specwatch.monitor"):
         monitor.emit(event)
         monitor.emit(replica_changed())
-    name, labels = "specwatch_events_dropped_total", {"reason": "monitor_error"}
+    name, labels = "specwatch_events_dropped_total", {"outcome": "monitor_error"}
     assert monitor.metrics.registry.get_sample_value(name, labels) == 1
 
 
@@ -135,7 +135,7 @@ async def test_a_store_that_fails_costs_one_second_opinion(
     monitor = Monitor(UnreadableStore())
     with caplog.at_level(logging.CRITICAL, "specwatch.monitor"):
         await monitor.take_opinion("any", SecondOpinion(opinion=Opinion.SICK, reason="", tokens=1))
-    name, labels = "specwatch_events_dropped_total", {"reason": "monitor_error"}
+    name, labels = "specwatch_events_dropped_total", {"outcome": "monitor_error"}
     assert monitor.metrics.registry.get_sample_value(name, labels) == 1
 
 
@@ -146,7 +146,7 @@ async def test_requests_that_never_end_are_bounded() -> None:
         monitor.emit(attempt_ended(number))
     assert await monitor.request(request_id(0)) is None
     assert await monitor.request(request_id(9)) is not None
-    name, labels = "specwatch_events_dropped_total", {"reason": "open_request_limit"}
+    name, labels = "specwatch_events_dropped_total", {"outcome": "open_request_limit"}
     assert monitor.metrics.registry.get_sample_value(name, labels) == 7
 
 
