@@ -85,6 +85,9 @@ async def run(options: argparse.Namespace) -> int:
             print("error: a replica did not start; its message is above", file=sys.stderr)
             return 1
         return await serve(replicas, options.port)
+    except TimeoutError:
+        print(f"error: not all replicas were ready after {START_SECONDS:g} s", file=sys.stderr)
+        return 1
     finally:
         await stop(replicas)
 

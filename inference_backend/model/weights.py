@@ -115,7 +115,7 @@ def check_kind(config: Mapping[str, Any]) -> None:
     """Raises ``ModelUnavailable`` unless this is a plain Llama with plain rotary embeddings."""
     architectures = config.get("architectures") or []
     if config.get("model_type") != "llama" or architectures not in ([], ["LlamaForCausalLM"]):
-        found = ", ".join(architectures) or config.get("model_type")
+        found = f"model_type {config.get('model_type')!r}, architectures {architectures}"
         raise ModelUnavailable(
             f"only the Llama architecture (LlamaForCausalLM) is supported, not {found}"
         )

@@ -3,7 +3,10 @@
 import asyncio
 import sys
 
-from inference_backend.disaggregation.__main__ import build_parser, flags_of
+import pytest
+
+from inference_backend.disaggregation import __main__ as launcher
+from inference_backend.disaggregation.__main__ import build_parser, flags_of, run
 from inference_backend.disaggregation.supervision import Lives, Replica, Supervised, stop
 
 
@@ -50,3 +53,20 @@ async def test_a_killed_replica_is_started_again() -> None:
         keeping.cancel()
         await stop([replica])
     assert not replica.is_running
+
+
+async def test_replicas_that_are_never_ready_are_ended_in_words(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(launcher, "START_SECONDS", 0.5)
+    silent = [sys.executable, "-c", "import time; time.sleep(600)"]
+    made: list[Replica] = []
+
+    def command(replica: Replica, _: list[str]) -> list[str]:
+        made.append(replica)
+        return silent
+
+    monkeypatch.setattr(Replica, "command", command)
+    assert await run(build_parser().parse_args(["--port", "0"])) == 1
+    assert [one.role for one in made] == ["prefill", "decode"]
+    assert "not all replicas were ready after 0.5 s" in capsys.readouterr().err
