@@ -85,7 +85,10 @@ async def streamed(session: aiohttp.ClientSession, front: str, max_tokens: int) 
     """A chat on a connection of its own came to its end."""
     url, headers = f"{front}/v1/chat/completions", {"connection": "close"}
     async with session.post(url, json=chat(max_tokens), headers=headers) as response:
-        return response.status == 200 and (await response.text()).rstrip().endswith("[DONE]")
+        told = await response.text()
+        is_whole = response.status == 200 and told.rstrip().endswith("[DONE]")
+        assert is_whole, f"{response.status}: {told[-300:]}"
+        return True
 
 
 async def wait_for_streams(session: aiohttp.ClientSession, front: str, count: int) -> None:
@@ -112,7 +115,9 @@ async def wait_until_refused(session: aiohttp.ClientSession, front: str) -> None
 async def test_a_drain_refuses_nobody_and_cuts_no_stream(stack: Stack, tmp_path: Path) -> None:
     """``/ready`` says no first; what runs, and what comes in the meantime, is served to its end."""
     address, behind = replica(tmp_path)
-    front, serving = proxy(tmp_path, [address], "--lame-duck-seconds", "10")
+    # The replica writes as fast as it can: a busy machine may take long for a connection.
+    patience = ["--connect-timeout-seconds", "60"]
+    front, serving = proxy(tmp_path, [address], "--lame-duck-seconds", "10", *patience)
     late: list[asyncio.Task[bool]] = []
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         await start(stack, session, behind, serving)

@@ -192,7 +192,7 @@ async def decode(prefill: Prefill) -> AsyncIterator[Decode]:
 async def test_the_command_starts_ranks_and_outlives_one(prefill: Prefill, decode: Decode) -> None:
     """Five layers on three ranks, each of which writes its own into the decode's memory.
 
-    A rank that is killed is told of at once; the request that needed it fails, later ones do not.
+    A rank that is killed is told of soon; the request that needed it fails, later ones do not.
     """
     assert await prefill.health() == {"ranks": 3, "ranks_started": 3}
     first = prompt(90, seed=1)
@@ -200,8 +200,9 @@ async def test_the_command_starts_ranks_and_outlives_one(prefill: Prefill, decod
         assert await decode.answer(tokens) == recomputed(MODEL, tokens, 12)
 
     os.kill(prefill.others[1], signal.SIGKILL)
-    wait_for(lambda: is_gone(prefill.others[1]))
-    assert await prefill.health() == {"ranks": 2, "ranks_started": 3}
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while await prefill.health() != {"ranks": 2, "ranks_started": 3}:
+            await asyncio.sleep(0.05)
     with pytest.raises(BackendError, match="rank"):
         await decode.answer(prompt(70, seed=3))
     assert await decode.answer(first) == recomputed(MODEL, first, 12)
