@@ -201,7 +201,7 @@ async def test_the_command_starts_ranks_and_outlives_one(prefill: Prefill, decod
 
     os.kill(prefill.others[1], signal.SIGKILL)
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while await prefill.health() != {"ranks": 2, "ranks_started": 3}:
+        while await prefill.health() != {"ranks": 2, "ranks_started": 3}:  # noqa: ASYNC110  # a process is waited for
             await asyncio.sleep(0.05)
     with pytest.raises(BackendError, match="rank"):
         await decode.answer(prompt(70, seed=3))
