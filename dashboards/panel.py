@@ -106,6 +106,11 @@ TO_INCIDENTS = Link(
 )
 
 
+def by_instance(name: str) -> str:
+    """A counter's rate for each process."""
+    return f"sum by (instance) (rate({name}{RANGE}))"
+
+
 def quantile(share: float, metric: str, by: str, selector: str = "") -> str:
     """A quantile of a histogram."""
     labels = f"{by}, le" if by else "le"
