@@ -197,7 +197,7 @@ async def check_books(service: Service, requests: int) -> None:
     assert await service.metric("specwatch_anomalies_total") == {"": len(found)}
     assert (await service.metric("specwatch_requests_total")).total() == requests
     assert (await service.metric("specwatch_retries_total", "outcome"))["clean"] == len(found)
-    wasted = await service.metric("specwatch_wasted_tokens_total", "reason")
+    wasted = await service.metric("specwatch_wasted_tokens_total", "outcome")
     assert wasted["anomaly"] == sum(incident["facts"]["wasted_tokens"] for incident in found)
     assert (await service.metric("specwatch_in_flight")).total() == 0
     for replica in (service.sick, service.healthy):
