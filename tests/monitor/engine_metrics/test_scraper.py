@@ -70,7 +70,7 @@ async def test_a_page_becomes_series_by_replica(engine: Engine, upstream: Socket
     assert engine.seen == ["Bearer secret"]
     assert len(scraper.states.replicas) == 1
     await scraper.scrape()
-    assert sample(engines.POSITION_ACCEPTED.name, {"engine": "vllm", "position": "1"}) == 0
+    assert sample(engines.POSITION_ACCEPTED.name, {"engine": "vllm", "kind": "1"}) == 0
 
 
 @pytest.mark.parametrize(
